@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parsers of the small values that configurations and command lines carry. Pure; every one takes
+ * the whole string or fails with -EINVAL (not the form), -ERANGE (out of range).
+ */
+#ifndef SALLYPORT_BASE_PARSE_H
+#define SALLYPORT_BASE_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+/* "250ms", "10s", "5m", "2h", "1d"; "off" is 0. A bare number has no unit and is refused. */
+int parse_duration_ms(const char *text, uint64_t *ret_ms);
+/* "512", "64KiB", "1MiB", "2GiB", "10kB", "5MB", "1GB". */
+int parse_bytes(const char *text, uint64_t *ret);
+
+/* HOST:PORT, [IPV6]:PORT or unix:/path, split but not resolved. `host` is the path for unix. */
+struct endpoint {
+	bool is_unix;
+	uint16_t port;
+	char host[256];
+};
+int parse_endpoint(const char *text, struct endpoint *ret);
+/* Numeric address of an endpoint that must not be looked up by name: a listening address ("*" =
+ * any). */
+int endpoint_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret, socklen_t *ret_len);
+/* The word of `words` (NULL-ended) nearest to `text` by edit distance, or NULL if none is near. */
+const char *parse_nearest_word(const char *text, const char *const *words);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration as plain structs: what the program reads after load.h has checked everything.
+ * Immutable once loaded. Relative paths have been made absolute against the file's folder.
+ */
+#ifndef SALLYPORT_CONFIG_CONFIG_H
+#define SALLYPORT_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+
+enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
+enum config_role { CONFIG_ROLE_FRONT, CONFIG_ROLE_EGRESS };
+enum config_ktls { CONFIG_KTLS_AUTO, CONFIG_KTLS_REQUIRED, CONFIG_KTLS_OFF };
+enum config_splice { CONFIG_SPLICE_AUTO, CONFIG_SPLICE_ON, CONFIG_SPLICE_OFF };
+enum config_tls_version { CONFIG_TLS_1_2 = 0x0303, CONFIG_TLS_1_3 = 0x0304 };
+enum config_cipher {
+	CONFIG_AES_128_GCM,
+	CONFIG_AES_256_GCM,
+	CONFIG_CHACHA20_POLY1305,
+	CONFIG_CIPHER_COUNT
+};
+
+struct config_strings {
+	char **items;
+	size_t count;
+};
+
+/* A rule matches when each pattern that it has (not NULL) matches: fnmatch(3) globs on the peer's
+ * verified names. */
+struct config_rule {
+	char *cn, *dns, *uri, *issuer_cn;
+};
+
+struct config_rules {
+	struct config_rule *items;
+	size_t count;
+};
+
+struct config_tls {
+	char *certificate, *key;
+	struct config_strings roots;
+	enum config_tls_version min_version;
+	enum config_cipher ciphers[CONFIG_CIPHER_COUNT]; /* in order of preference */
+	size_t cipher_count;
+	struct config_strings alpn;
+	char *server_name; /* NULL: none */
+};
+
+struct config_timeouts { /* milliseconds, 0 = off (handshake and connect can not be off) */
+	uint64_t handshake_ms, connect_ms, idle_ms, drain_ms, linger_ms;
+	uint64_t tcp_user_ms;  /* TCP_USER_TIMEOUT */
+	uint64_t keepalive_ms; /* first TCP keepalive probe after this much silence */
+};
+
+struct config_limits {
+	uint64_t connections; /* live, all workers together */
+	uint64_t handshakes;  /* in flight, all workers together */
+};
+
+struct config_listener {
+	char *name;
+	enum config_role role;
+	struct endpoint listen, upstream;
+	char *upstream_text, *listen_text; /* as written, for people */
+	struct config_tls tls;
+	enum config_ktls ktls;
+	enum config_splice splice;
+	struct config_rules allow, deny;
+	struct config_timeouts timeouts;
+	struct config_limits limits;
+};
+
+struct config {
+	unsigned int workers; /* 0 = one a core */
+	enum config_loop loop;
+	enum log_level log_level;
+	enum log_format log_format;
+	struct config_listener *listeners;
+	size_t listener_count;
+};
+
+/* Frees all strings and the struct; NULL is fine. */
+void config_free(struct config *config);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every hard maximum of the program that no configuration can lift. Units end the names.
+ */
+#ifndef SALLYPORT_LIMITS_LIMITS_H
+#define SALLYPORT_LIMITS_LIMITS_H
+
+#define WORKERS_MAX	       256
+#define LISTENERS_MAX	       256
+#define CONNECTIONS_MAX	       1000000 /* a listener */
+#define UPSTREAM_ADDRESSES_MAX 8
+#define CONFIG_FILE_BYTES_MAX  (1024 * 1024)
+#define PEM_FILE_BYTES_MAX     (16 * 1024 * 1024)
+#define ROOTS_MAX	       4096
+#define RULES_MAX	       4096
+#define ALPN_PROTOCOLS_MAX     16
+
+/* What a peer may make us hold or do before it has proved who it is. */
+#define HANDSHAKE_BYTES_MAX	   (128 * 1024) /* all handshake bytes one peer may send */
+#define HANDSHAKE_RECORDS_MAX	   64
+#define CERTIFICATE_LIST_BYTES_MAX (64 * 1024)
+#define CERTIFICATE_DEPTH_MAX	   8  /* intermediates between leaf and root */
+#define PEER_NAMES_MAX		   64 /* subject alternative names looked at */
+#define PEER_NAME_BYTES_MAX	   512
+
+/* One turn of the relay for one connection, so that a fast pair does not starve the others. */
+#define RELAY_TURN_BYTES_MAX (1024 * 1024)
+#define RELAY_BATCH_BYTES    (256 * 1024)
+#define PIPE_BYTES	     (1024 * 1024) /* asked for; see splice notes in dataplane/pipe_pool.c */
+#define PIPE_BYTES_MIN	     (64 * 1024)   /* a smaller pipe is not spliced through */
+#define LINGER_BYTES_MAX     (4 * 1024 * 1024) /* read and thrown away after our last alert */
+
+/* RFC 8446 4.6.3: a peer may ask for new keys at will; each costs us a derivation and an answer. */
+#define KEY_UPDATES_BURST    16
+#define KEY_UPDATE_REFILL_MS 1000
+/* RFC 8446 5.5: 2^24.5 full records a key for AES-GCM; re-keyed well before. */
+#define AES_GCM_RECORDS_MAX (1ULL << 24)
+/* Empty or one-byte records in a row that carry no data forward. */
+#define EMPTY_RECORDS_MAX 1024
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything a handshake needs that does not change from one to the next: certificate, key, trusted
+ * roots, versions, suites. Immutable and shared by all workers.
+ */
+#ifndef SALLYPORT_TLS_CONTEXT_H
+#define SALLYPORT_TLS_CONTEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "tls/traffic_keys.h"
+
+struct tls_context;
+
+struct tls_context_params {
+	bool is_server;
+	const char *certificate_file, *key_file; /* PEM; chain in order after the leaf */
+	const char *const *root_files;
+	size_t root_file_count;
+	uint16_t min_version;			   /* 0x0303, 0x0304 */
+	enum tls_cipher ciphers[TLS_CIPHER_COUNT]; /* in order of preference */
+	size_t cipher_count;
+	const char *const *alpn; /* protocols, in order */
+	size_t alpn_count;
+	const char *server_name; /* client: verified in the peer's certificate; server: SNI must
+				    equal it if given */
+};
+
+/* Which param a failure is about, so that `check` can point at the line. */
+enum tls_context_fault {
+	TLS_CONTEXT_FAULT_CERTIFICATE = 1,
+	TLS_CONTEXT_FAULT_KEY = 2, /* unreadable, readable by others, does not match */
+	TLS_CONTEXT_FAULT_ROOTS = 3,
+	TLS_CONTEXT_FAULT_OTHER = 4,
+};
+
+/* 0, or a positive tls_context_fault, or -errno; `err` says file and reason. An expired own
+ * certificate is a fault; one that expires soon is not. */
+int tls_context_new(const struct tls_context_params *params, struct tls_context **ret,
+		    struct err_text *err);
+struct tls_context *tls_context_ref(struct tls_context *context); /* any thread */
+void tls_context_unref(struct tls_context *context);
+
+#endif

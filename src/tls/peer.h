@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who a peer is: taken from its verified certificate only, immutable, one allocation.
+ */
+#ifndef SALLYPORT_TLS_PEER_H
+#define SALLYPORT_TLS_PEER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PEER_SERIAL_TEXT_BYTES 42 /* 20 bytes (RFC 5280 4.1.2.2) as hex, and a little */
+
+/* Strings are UTF-8, without control characters or NUL: a certificate with such names is refused in
+ * verification. */
+struct peer {
+	const char *cn;		 /* last CN of the subject, or "" */
+	const char *issuer_cn;	 /* of the certificate that signed it, or its whole DN */
+	const char *const *dns;	 /* NULL-ended */
+	const char *const *uris; /* NULL-ended; SPIFFE IDs are here */
+	char serial[PEER_SERIAL_TEXT_BYTES]; /* lower-case hex, no separators */
+	int64_t not_after;		     /* seconds since the epoch */
+};
+
+void peer_free(struct peer *peer); /* NULL is fine */
+
+struct peer_pattern { /* NULL matches everything; fnmatch(3) globs */
+	const char *cn, *dns, *uri, *issuer_cn;
+};
+/* All patterns that are present match; an empty name matches no pattern. */
+int peer_matches(const struct peer *peer, const struct peer_pattern *pattern);
+
+#endif
