@@ -194,7 +194,8 @@ static size_t edit_distance(const char *a, const char *b)
 			size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
 
 			diagonal = row[j];
-			row[j] = MIN(substitute, MIN(row[j], row[j - 1]) + 1);
+			row[j] = MIN(row[j], row[j - 1]) + 1;
+			row[j] = MIN(row[j], substitute);
 		}
 	}
 	return row[b_len];
