@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What up, down and status share: where things are, how progress and errors are said, and the processes that up leaves
+# running. Sourced, never run.
+#
+# A process of ours is known by a pid file with three words: pid, start time, boot id. The last two make sure that a pid
+# which the system has given to somebody else since is never signalled.
+
+local_home=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd -- "$local_home/../.." && pwd)
+state=${SALLYPORT_LOCAL_DIR:-$local_home/state}
+
+# A command that fails where none may must not end the script in silence.
+set -E
+trap 'printf "%s: line %s of %s failed unexpectedly: %s\n" "${0##*/}" "$LINENO" "${BASH_SOURCE[0]}" "$BASH_COMMAND" >&2' ERR
+
+# What up makes in the state directory, and so all that down removes from it.
+state_files=(run log pki pki.tmp kafka sallyport.yaml client.properties kcat.conf settings .sallyport-local)
+
+bold='' red='' green='' plain='' tty=''
+if [[ -t 1 && ${TERM-dumb} != dumb ]]; then
+	tty=yes
+	if [[ -z ${NO_COLOR-} ]]; then
+		bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'
+	fi
+fi
+
+# ---- progress and errors ----------------------------------------------------------------------------------------------
+
+step_number=0
+step_total=0
+step_open=''
+step_text=''
+step_start=0
+
+step() {
+	step_number=$((step_number + 1))
+	step_text="[$step_number/$step_total] $1"
+	step_start=$SECONDS
+	step_open=yes
+	printf '%s ...' "$step_text"
+}
+
+# step_end [WORD]: closes the line. Seconds are told where there were any.
+step_end() {
+	local took=$((SECONDS - step_start))
+	[[ -z $tty ]] || printf '\r\e[K%s ...' "$step_text"
+	printf ' %s%s%s' "$green" "${1:-done}" "$plain"
+	((took == 0)) || printf ' (%d s)' "$took"
+	printf '\n'
+	step_open=''
+}
+
+# die MESSAGE [HINT...]: the message on stderr, then what to do, one hint a line; exits 1.
+die() {
+	if [[ -n $step_open ]]; then
+		printf ' %sfailed%s\n' "$red" "$plain"
+		step_open=''
+	fi
+	printf '%s: %s\n' "${0##*/}" "$1" >&2
+	shift
+	(($# == 0)) || printf '  %s\n' "$@" >&2
+	exit 1
+}
+
+# die_with_log LOG MESSAGE [HINT...]
+die_with_log() {
+	local log=$1
+	shift
+	if [[ -n $step_open ]]; then
+		printf ' %sfailed%s\n' "$red" "$plain"
+		step_open=''
+	fi
+	if [[ -s $log ]]; then
+		printf -- '---- the last lines of %s:\n' "$log" >&2
+		grep -v '^[[:space:]]*$' "$log" | tail -n 15 | cut -c 1-300 >&2
+		printf -- '----\n' >&2
+	fi
+	die "$@"
+}
+
+# run_logged LOG COMMAND...: runs it with its output in LOG and shows that time passes: on a terminal the seconds and the
+# last line of the log, elsewhere a dot now and then. The command runs in the background, so that an interrupt stops it at
+# once (child_pid is what the trap kills).
+child_pid=''
+
+run_logged() {
+	local log=$1 rc=0 ticks=0
+	shift
+	"$@" >>"$log" 2>&1 </dev/null 9>&- &
+	child_pid=$!
+	while kill -0 "$child_pid" 2>/dev/null; do
+		sleep 0.1
+		ticks=$((ticks + 1))
+		((ticks % 10 == 0)) || continue
+		if [[ -n $tty ]]; then
+			show_ticker "$log"
+		elif ((ticks % 100 == 0)); then
+			printf '.'
+		fi
+	done
+	wait "$child_pid" || rc=$?
+	child_pid=''
+	return "$rc"
+}
+
+show_ticker() {
+	local width last
+	width=$(tput cols 2>/dev/null || echo 80)
+	last=$(tail -n 1 "$1" 2>/dev/null | tr -d '\000-\037')
+	last=" $((SECONDS - step_start)) s  $last"
+	local room=$((width - ${#step_text} - 5))
+	((room > 10)) || room=10
+	printf '\r\e[K%s ...%s' "$step_text" "${last:0:room}"
+}
+
+# ---- processes --------------------------------------------------------------------------------------------------------
+
+# Start time of a process in ticks since boot: field 22 of its stat, counted after the name, which may hold anything.
+proc_start() {
+	local stat
+	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	stat=${stat##*) }
+	set -- $stat
+	[[ ${1} != Z ]] && printf '%s\n' "${20}"
+}
+
+boot_id() {
+	cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown
+}
+
+# proc_pid NAME: prints the pid if our process of that name runs.
+proc_pid() {
+	local pid start boot
+	read -r pid start boot 2>/dev/null <"$state/run/$1.pid" || return 1
+	[[ $boot == "$(boot_id)" && $(proc_start "$pid") == "$start" ]] && printf '%s\n' "$pid"
+}
+
+# proc_spawn NAME COMMAND...: starts it detached, with its output in log/NAME.log.
+proc_spawn() {
+	local name=$1 pid
+	shift
+	mkdir -p "$state/run" "$state/log"
+	printf -- '---- %(%Y-%m-%dT%H:%M:%SZ)T starting: %s\n' -1 "$*" >>"$state/log/$name.log"
+	setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null 9>&- &
+	pid=$!
+	disown
+	printf '%s %s %s\n' "$pid" "$(proc_start "$pid")" "$(boot_id)" >"$state/run/$name.pid"
+}
+
+# proc_stop NAME SECONDS: SIGTERM, and SIGKILL if it is still there after that time. Returns 1 if it was not running.
+proc_stop() {
+	local name=$1 tries=$(($2 * 10)) pid
+	if ! pid=$(proc_pid "$name"); then
+		rm -f "$state/run/$name.pid"
+		return 1
+	fi
+	kill -TERM "$pid" 2>/dev/null || true
+	while proc_pid "$name" >/dev/null; do
+		if ((tries-- <= 0)); then
+			printf '%s: the %s (pid %s) did not stop in %s s and was killed\n' "${0##*/}" "$name" "$pid" "$2" >&2
+			kill -KILL "$pid" 2>/dev/null || true
+			break
+		fi
+		sleep 0.1
+	done
+	rm -f "$state/run/$name.pid"
+}
+
+# wait_for NAME SECONDS COMMAND...: polls until the command succeeds; 1 if the process NAME ended, 2 if time is up.
+wait_for() {
+	local name=$1 until=$((SECONDS + $2)) ticks=0
+	shift 2
+	until "$@"; do
+		proc_pid "$name" >/dev/null || return 1
+		((SECONDS <= until)) || return 2
+		sleep 0.1
+		ticks=$((ticks + 1))
+		if [[ -n $tty ]] && ((ticks % 10 == 0)); then
+			show_ticker "$state/log/$name.log"
+		fi
+	done
+}
+
+# ---- the state directory ----------------------------------------------------------------------------------------------
+
+state_setting() {
+	[[ ! -e $state/settings ]] || sed -n "s/^$1=//p" "$state/settings"
+}
+
+# Only one of us at a time works in one checkout. The lock is on this directory itself, so there is no file to leave behind;
+# what we start must not inherit descriptor 9.
+state_lock() {
+	exec 9<"$local_home"
+	flock -n 9 || die "another up or down is at work in this checkout" "wait for it to end, then try again"
+}
