@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proxies that are compared: how each is configured and started.
+
+All do the same job: TLS 1.3 with AES-128-GCM and X25519 on one thread, a client certificate is
+required and verified, no session tickets where that can be said, a plain upstream on loopback.
+A subject that cannot run here says why (Unavailable) and is left out by name.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import measure
+
+NGINX_STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+
+class Unavailable(Exception):
+    """The subject cannot run on this machine; the text says why."""
+
+
+class Subject:
+    """A proxy to measure. Use as a context manager: it runs from enter to exit."""
+
+    tls = True  # False: the floor, without any TLS
+    kernel = None  # True: it must use kernel TLS; False: it must not; None: either
+
+    def __init__(self, name, env, **options):
+        self.name = name
+        self.env = env
+        self.options = options
+        self.process = None
+        self.port = None
+        self.where = os.path.join(env.work, name)
+
+    def command(self):
+        """Writes what configuration there is into self.where; returns the argv."""
+        raise NotImplementedError
+
+    def version(self):
+        return ""
+
+    def write(self, name, text):
+        path = os.path.join(self.where, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def __enter__(self):
+        os.makedirs(self.where, exist_ok=True)
+        self.port = measure.free_port()
+        argv = self.command()
+        with open(os.path.join(self.where, "log"), "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                preexec_fn=lambda: measure.pin(self.env.proxy_cpu))
+        try:
+            self._await_listening()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def _await_listening(self):
+        deadline = time.monotonic() + self.env.start_seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        with open(os.path.join(self.where, "log"), encoding="utf-8", errors="replace") as f:
+            tail = f.read()[-600:].strip()
+        raise Unavailable(f"{self.name} did not start: {tail or 'no message'}")
+
+    def pids(self):
+        return measure.tree(self.process.pid)
+
+    def cpu_ns(self):
+        return sum(measure.cpu_ns(pid) for pid in self.pids())
+
+    def listen(self):
+        return f"127.0.0.1:{self.port}"
+
+
+def need(program):
+    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if not path:
+        raise Unavailable(f"{program} is not installed")
+    return path
+
+
+def first_line(argv):
+    out = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return out.stdout.decode(errors="replace").splitlines()[0].strip()
+
+
+class Sallyport(Subject):
+    """The product. options: ktls = off | auto | required."""
+
+    @property
+    def kernel(self):
+        return {"off": False, "required": True}.get(self.options["ktls"])
+
+    def command(self):
+        if not os.access(self.env.sallyport, os.X_OK):
+            raise Unavailable(f"{self.env.sallyport} is not built")
+        certs = self.env.certs
+        config = {
+            "workers": 1,
+            "loop": self.options.get("loop", "auto"),
+            "listeners": [{
+                "name": "bench",
+                "role": "front",
+                "listen": self.listen(),
+                "upstream": self.env.upstream,
+                "tls": {
+                    "certificate": certs.server_cert,
+                    "key": certs.server_key,
+                    "roots": [certs.ca],
+                    "min_version": "1.3",
+                    "ciphers": ["aes-128-gcm"],
+                },
+                "ktls": self.options["ktls"],
+                "splice": self.options.get("splice", "auto"),
+            }],
+        }
+        path = self.write("sallyport.yaml", json.dumps(config, indent=1) + "\n")
+        return [self.env.sallyport, "proxy", "-c", path]
+
+
+class Relay(Subject):
+    """The bare relay of bench/src/relay_ktls.c. options: plain, copy, pipe."""
+
+    @property
+    def tls(self):
+        return not self.options.get("plain")
+
+    @property
+    def kernel(self):
+        return None if self.options.get("plain") else True
+
+    def command(self):
+        if self.kernel and not measure.kernel_has_tls():
+            raise Unavailable("this kernel has no kernel TLS")
+        argv = [self.env.relay, "--listen", self.listen(), "--upstream", self.env.upstream]
+        if self.options.get("plain"):
+            argv.append("--plain")
+        else:
+            certs = self.env.certs
+            argv += ["--cert", certs.server_cert, "--key", certs.server_key, "--ca", certs.ca]
+        if self.options.get("copy"):
+            argv.append("--copy")
+        if self.options.get("pipe"):
+            argv += ["--pipe", str(self.options["pipe"])]
+        return argv
+
+
+class Nginx(Subject):
+    """nginx stream. options: ktls."""
+
+    @property
+    def kernel(self):
+        return bool(self.options.get("ktls"))
+
+    def version(self):
+        return first_line([need("nginx"), "-v"])
+
+    def command(self):
+        binary = need("nginx")
+        if self.kernel and not measure.kernel_has_tls():
+            raise Unavailable("this kernel has no kernel TLS")
+        module = ""
+        if os.path.exists(NGINX_STREAM_MODULE):
+            module = f"load_module {NGINX_STREAM_MODULE};"
+        ktls = "ssl_conf_command Options KTLS;" if self.kernel else ""
+        certs = self.env.certs
+        path = self.write("nginx.conf", f"""{module}
+daemon off;
+master_process off;
+worker_processes 1;
+pid {self.where}/pid;
+error_log {self.where}/error.log warn;
+events {{ worker_connections {measure.fd_limit()}; }}
+stream {{
+    server {{
+        listen {self.listen()} ssl backlog=4096;
+        ssl_certificate {certs.server_cert};
+        ssl_certificate_key {certs.server_key};
+        ssl_client_certificate {certs.ca};
+        ssl_verify_client on;
+        ssl_protocols TLSv1.3;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+        ssl_ecdh_curve X25519;
+        ssl_session_tickets off;
+        ssl_session_cache off;
+        {ktls}
+        proxy_pass {self.env.upstream};
+        proxy_buffer_size 64k;
+        proxy_timeout 1h;
+        tcp_nodelay on;
+    }}
+}}
+""")
+        return [binary, "-c", path, "-e", f"{self.where}/error.log", "-p", self.where]
+
+
+class Haproxy(Subject):
+    """HAProxy in TCP mode. options: ktls (with splice; only where this build knows it)."""
+
+    @property
+    def kernel(self):
+        return bool(self.options.get("ktls"))
+
+    def version(self):
+        return first_line([need("haproxy"), "-v"])
+
+    def command(self):
+        binary = need("haproxy")
+        if self.kernel and not measure.kernel_has_tls():
+            raise Unavailable("this kernel has no kernel TLS")
+        experimental = "expose-experimental-directives" if self.kernel else ""
+        splice = "option splice-request\n    option splice-response" if self.kernel else ""
+        ktls = "ktls on" if self.kernel else ""
+        connections = measure.connections_max()
+        certs = self.env.certs
+        path = self.write("haproxy.cfg", f"""global
+    {experimental}
+    nbthread 1
+    maxconn {connections}
+    ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
+    ssl-default-bind-curves X25519
+defaults
+    mode tcp
+    {splice}
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1h
+frontend bench
+    bind {self.listen()} backlog 4096 ssl crt {certs.server_both} ca-file {certs.ca} verify required """
+            f"""ssl-min-ver TLSv1.3 no-tls-tickets {ktls}
+    default_backend origin
+backend origin
+    server origin {self.env.upstream}
+""")
+        check = subprocess.run([binary, "-c", "-f", path], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, check=False)
+        if check.returncode:
+            said = check.stdout.decode(errors="replace")
+            if self.kernel and ("ktls" in said or "experimental" in said):
+                raise Unavailable("this build does not know `ktls`")
+            raise Unavailable(said[-600:].strip())
+        return [binary, "-db", "-f", path]
+
+
+class Stunnel(Subject):
+    kernel = False
+
+    def version(self):
+        argv = [need("stunnel"), "-version"]
+        out = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        for line in out.stdout.decode(errors="replace").splitlines():
+            if line.startswith("stunnel "):
+                return line.split(" on ")[0]
+        return ""
+
+    def command(self):
+        certs = self.env.certs
+        path = self.write("stunnel.conf", f"""foreground = yes
+pid =
+syslog = no
+debug = 4
+[bench]
+accept = {self.listen()}
+connect = {self.env.upstream}
+cert = {certs.server_cert}
+key = {certs.server_key}
+CAfile = {certs.ca}
+verifyChain = yes
+requireCert = yes
+sslVersion = TLSv1.3
+ciphersuites = TLS_AES_128_GCM_SHA256
+curves = X25519
+options = NO_TICKET
+TIMEOUTidle = 86400
+TIMEOUTclose = 0
+socket = l:TCP_NODELAY=1
+socket = r:TCP_NODELAY=1
+""")
+        return [need("stunnel"), path]
+
+
+CATALOGUE = {
+    "plain-splice": (Relay, {"plain": True}),
+    "relay-splice": (Relay, {}),
+    "relay-splice-1m": (Relay, {"pipe": 1 << 20}),
+    "relay-copy": (Relay, {"copy": True}),
+    "sallyport-aead": (Sallyport, {"ktls": "off"}),
+    "sallyport-auto": (Sallyport, {"ktls": "auto"}),
+    "sallyport-ktls": (Sallyport, {"ktls": "required"}),
+    "sallyport-aead-epoll": (Sallyport, {"ktls": "off", "loop": "epoll"}),
+    "sallyport-ktls-epoll": (Sallyport, {"ktls": "required", "loop": "epoll"}),
+    "nginx": (Nginx, {}),
+    "nginx-ktls": (Nginx, {"ktls": True}),
+    "haproxy": (Haproxy, {}),
+    "haproxy-ktls": (Haproxy, {"ktls": True}),
+    "stunnel": (Stunnel, {}),
+}
+
+
+def make(name, env):
+    cls, options = CATALOGUE[name]
+    return cls(name, env, **options)
