@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "base/util.h"
 
 /* Room kept free at a line's end for what closes it: `"}` and the newline. */
@@ -59,27 +60,6 @@ static void put(struct log_line *line, const char *bytes, size_t len)
 static void put_text(struct log_line *line, const char *text)
 {
 	put(line, text, strlen(text));
-}
-
-/* Length of the valid UTF-8 sequence at `s`, or 0 (RFC 3629: no overlong forms, no surrogates). */
-static size_t utf8_sequence(const unsigned char *s, size_t len)
-{
-	size_t n = s[0] < 0x80	 ? 1
-		   : s[0] < 0xc2 ? 0
-		   : s[0] < 0xe0 ? 2
-		   : s[0] < 0xf0 ? 3
-		   : s[0] < 0xf5 ? 4
-				 : 0;
-
-	if (!n || n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
 }
 
 /* One character of a value, escaped so that it is right inside quotes of both formats. */

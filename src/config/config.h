@@ -25,9 +25,16 @@ enum config_cipher {
 	CONFIG_CIPHER_COUNT
 };
 
+/* Where something stands in the file, from 1, so that later checks can point at it. For a key that
+ * is not in the file: where its section starts. */
+struct config_mark {
+	unsigned int line, column;
+};
+
 struct config_strings {
 	char **items;
 	size_t count;
+	struct config_mark *marks; /* one an item */
 };
 
 /* A rule matches when each pattern that it has (not NULL) matches: fnmatch(3) globs on the peer's
@@ -41,6 +48,10 @@ struct config_rules {
 	size_t count;
 };
 
+struct config_tls_marks {
+	struct config_mark certificate, key, roots, alpn, server_name;
+};
+
 struct config_tls {
 	char *certificate, *key;
 	struct config_strings roots;
@@ -49,6 +60,7 @@ struct config_tls {
 	size_t cipher_count;
 	struct config_strings alpn;
 	char *server_name; /* NULL: none */
+	struct config_tls_marks marks;
 };
 
 struct config_timeouts { /* milliseconds, 0 = off (handshake and connect can not be off) */
@@ -62,6 +74,11 @@ struct config_limits {
 	uint64_t handshakes;  /* in flight, all workers together */
 };
 
+struct config_listener_marks {
+	struct config_mark start; /* of the listener as a whole */
+	struct config_mark name, role, listen, upstream, tls, ktls, splice, allow, deny;
+};
+
 struct config_listener {
 	char *name;
 	enum config_role role;
@@ -73,6 +90,7 @@ struct config_listener {
 	struct config_rules allow, deny;
 	struct config_timeouts timeouts;
 	struct config_limits limits;
+	struct config_listener_marks marks;
 };
 
 struct config {

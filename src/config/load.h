@@ -10,26 +10,38 @@
 
 #define CONFIG_PROBLEMS_MAX 100
 
+enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
+
 struct config_problem {
-	unsigned int line, column; /* from 1; 0 = the file as a whole */
+	enum config_severity severity;
+	unsigned int line, column; /* from 1, column in characters; 0 = the file as a whole */
 	char path[160];		   /* key path, "" = the file as a whole */
-	char text[360];		   /* what is wrong, and what to do */
+	char text[360];		   /* what is wrong, and what to do; no control characters */
 };
 
+/* Starts zeroed; about 54 KiB, so not for a stack. */
 struct config_problems {
 	struct config_problem items[CONFIG_PROBLEMS_MAX];
-	size_t count;	/* stored */
-	size_t dropped; /* more, not stored */
+	size_t count;		 /* stored */
+	size_t dropped;		 /* more, not stored */
+	size_t errors, warnings; /* the dropped ones too */
 };
 
-/* 0 and *ret_config, or -EINVAL with at least one problem, or another -errno when the file can not
- * be read (also a problem). Checks syntax, types, units, ranges, unknown and duplicate keys,
- * contradictions between keys. `problems` is allocated by the caller. */
+/* 0 and *ret_config (there may be warnings), or -EINVAL with at least one error, or another -errno
+ * when the file can not be read (also a problem). Checks syntax, types, units, ranges, unknown and
+ * duplicate keys, contradictions between keys; touches no other file. `problems` is the caller's
+ * and zeroed; what is in it after is sorted by position. */
 int config_load(const char *file, struct config **ret_config, struct config_problems *problems);
-/* Position of a key of a loaded file, so that later checks (certificates) can point at it: see
- * config/locate in load.c. Adds a problem. */
-void config_problem_add(struct config_problems *problems, unsigned int line, unsigned int column,
-			const char *path, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+/* The same of a file's content. `folder`: absolute, what relative paths in it are relative to. */
+int config_load_bytes(const char *bytes, size_t len, const char *folder, struct config **ret_config,
+		      struct config_problems *problems);
+
+/* Adds an error or a warning, so that later checks (certificates) report in the same way.
+ * `text` from `fmt` is made safe for terminals and cut at its size. */
+void config_error_add(struct config_problems *problems, struct config_mark at, const char *path,
+		      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void config_warning_add(struct config_problems *problems, struct config_mark at, const char *path,
+			const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void config_problems_sort(struct config_problems *problems);
 
 #endif

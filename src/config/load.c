@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading (load.h): file -> bytes -> tree (tree.c) -> structs (walk.c, along schema.c) ->
+ * contradictions (verify.c). Each stage adds to the same list of problems; a mistake of syntax ends
+ * it, all others do not. No state; any thread.
+ */
+#include "config/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "config/tree.h"
+#include "config/verify.h"
+#include "config/walk.h"
+#include "limits/limits.h"
+
+/* Texts hold pieces of the file: nothing of it may move a terminal's cursor or forge a line. */
+static void make_printable(char *text)
+{
+	unsigned char *s = (unsigned char *)text;
+
+	for (; *s; s++) {
+		if (*s < 0x20 || *s == 0x7f)
+			*s = '?';
+		else if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0) /* C1 controls */
+			s[0] = s[1] = '?';
+	}
+}
+
+/* A text cut at its size may end within a character. */
+static void trim_half_character(char *text)
+{
+	size_t len = strlen(text), start = len;
+
+	while (start > 0 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
+		start--;
+	if (start == 0 || (unsigned char)text[start - 1] < 0xc0)
+		return;
+	unsigned char lead = (unsigned char)text[start - 1];
+	size_t need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+
+	if (len - (start - 1) < need)
+		text[start - 1] = 0;
+}
+
+static void problem_add(struct config_problems *problems, enum config_severity severity,
+			struct config_mark at, const char *path, const char *fmt, va_list ap)
+{
+	struct config_problem *p;
+
+	if (severity == CONFIG_ERROR)
+		problems->errors++;
+	else
+		problems->warnings++;
+	if (problems->count == CONFIG_PROBLEMS_MAX) {
+		problems->dropped++;
+		return;
+	}
+	p = &problems->items[problems->count++];
+	p->severity = severity;
+	p->line = at.line;
+	p->column = at.column;
+	snprintf(p->path, sizeof(p->path), "%s", path);
+	vsnprintf(p->text, sizeof(p->text), fmt, ap);
+	trim_half_character(p->path);
+	trim_half_character(p->text);
+	make_printable(p->path);
+	make_printable(p->text);
+}
+
+void config_error_add(struct config_problems *problems, struct config_mark at, const char *path,
+		      const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	problem_add(problems, CONFIG_ERROR, at, path, fmt, ap);
+	va_end(ap);
+}
+
+void config_warning_add(struct config_problems *problems, struct config_mark at, const char *path,
+			const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	problem_add(problems, CONFIG_WARNING, at, path, fmt, ap);
+	va_end(ap);
+}
+
+static bool before(const struct config_problem *a, const struct config_problem *b)
+{
+	return a->line < b->line || (a->line == b->line && a->column < b->column);
+}
+
+/* By insertion: stable, and the list is short. */
+void config_problems_sort(struct config_problems *problems)
+{
+	for (size_t i = 1; i < problems->count; i++) {
+		struct config_problem moved = problems->items[i];
+		size_t j = i;
+
+		for (; j > 0 && before(&moved, &problems->items[j - 1]); j--)
+			problems->items[j] = problems->items[j - 1];
+		problems->items[j] = moved;
+	}
+}
+
+int config_load_bytes(const char *bytes, size_t len, const char *folder, struct config **ret_config,
+		      struct config_problems *problems)
+{
+	struct config_tree tree = { 0 };
+	struct config *config;
+	int r = config_tree_parse(bytes, len, &tree, problems);
+
+	if (r < 0)
+		return r;
+	config = calloc(1, sizeof(*config));
+	r = config ? config_walk(&tree, folder, config, problems) : -ENOMEM;
+	if (r == 0)
+		config_verify(config, problems);
+	config_tree_free(&tree);
+	config_problems_sort(problems);
+	if (r == 0 && problems->errors)
+		r = -EINVAL;
+	if (r < 0)
+		config_free(config);
+	else
+		*ret_config = config;
+	return r;
+}
+
+/* Whole content of a file, at most CONFIG_FILE_BYTES_MAX. */
+static int read_whole(int fd, char **ret, size_t *ret_len)
+{
+	cleanup_free char *bytes = malloc(CONFIG_FILE_BYTES_MAX + 1);
+	size_t used = 0;
+	ssize_t n;
+
+	if (!bytes)
+		return -ENOMEM;
+	do {
+		n = read(fd, bytes + used, CONFIG_FILE_BYTES_MAX + 1 - used);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		used += n > 0 ? (size_t)n : 0;
+	} while (n != 0 && used <= CONFIG_FILE_BYTES_MAX);
+	if (used > CONFIG_FILE_BYTES_MAX)
+		return -EFBIG;
+	*ret = TAKE_PTR(bytes);
+	*ret_len = used;
+	return 0;
+}
+
+/* Folder of a file, absolute. Symbolic links are not followed: paths in a file are relative to
+ * where its user sees it. */
+static char *folder_of(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	int len = slash ? (int)(slash - file) : 0;
+	cleanup_free char *here = NULL;
+	char *folder = NULL;
+	int n;
+
+	if (file[0] == '/')
+		return len ? strndup(file, (size_t)len) : strdup("/");
+	here = getcwd(NULL, 0);
+	if (!here)
+		return NULL;
+	n = len ? asprintf(&folder, "%s/%.*s", here, len, file) : asprintf(&folder, "%s", here);
+	return n < 0 ? NULL : folder;
+}
+
+static int load_failed(struct config_problems *problems, int code, const char *doing)
+{
+	if (code == -EFBIG)
+		config_error_add(problems, (struct config_mark){ 0 }, "",
+				 "larger than %d bytes: this is not a configuration",
+				 CONFIG_FILE_BYTES_MAX);
+	else
+		config_error_add(problems, (struct config_mark){ 0 }, "", "can not %s: %s", doing,
+				 strerror(-code));
+	return code;
+}
+
+int config_load(const char *file, struct config **ret_config, struct config_problems *problems)
+{
+	/* Non-blocking: a FIFO that nobody writes must not hold us. */
+	cleanup_close int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	cleanup_free char *bytes = NULL, *folder = NULL;
+	size_t len = 0;
+	int r;
+
+	if (fd < 0)
+		return load_failed(problems, -errno, "open the file");
+	r = read_whole(fd, &bytes, &len);
+	if (r < 0)
+		return load_failed(problems, r, "read the file");
+	folder = folder_of(file);
+	if (!folder)
+		return load_failed(problems, errno ? -errno : -ENOMEM, "find the file's folder");
+	r = config_load_bytes(bytes, len, folder, ret_config, problems);
+	if (r == -ENOMEM)
+		return load_failed(problems, r, "hold the file");
+	return r;
+}
+
+static void strings_fini(struct config_strings *strings)
+{
+	for (size_t i = 0; i < strings->count; i++)
+		free(strings->items[i]);
+	free(strings->items);
+	free(strings->marks);
+}
+
+static void rules_fini(struct config_rules *rules)
+{
+	for (size_t i = 0; i < rules->count; i++) {
+		free(rules->items[i].cn);
+		free(rules->items[i].dns);
+		free(rules->items[i].uri);
+		free(rules->items[i].issuer_cn);
+	}
+	free(rules->items);
+}
+
+static void listener_fini(struct config_listener *l)
+{
+	free(l->name);
+	free(l->listen_text);
+	free(l->upstream_text);
+	free(l->tls.certificate);
+	free(l->tls.key);
+	strings_fini(&l->tls.roots);
+	strings_fini(&l->tls.alpn);
+	free(l->tls.server_name);
+	rules_fini(&l->allow);
+	rules_fini(&l->deny);
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config->listener_count; i++)
+		listener_fini(&config->listeners[i]);
+	free(config->listeners);
+	free(config);
+}

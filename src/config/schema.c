@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of keys (schema.h). To add a key: a field in config.h, a row here, a line in
+ * docs/configuration.md (a test compares them). Constant data; any thread.
+ */
+#include "config/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "config/config.h"
+#include "limits/limits.h"
+
+#define SECOND_MS 1000ULL
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS	  (60 * MINUTE_MS)
+#define DAY_MS	  (24 * HOUR_MS)
+
+#define NAME_BYTES_MAX	  64
+#define PATH_BYTES_MAX	  4095
+#define PATTERN_BYTES_MAX 512
+/* RFC 7301 would allow 255; no registered protocol comes near, and logs hold this many. */
+#define ALPN_BYTES_MAX 31
+
+#define AT(type, field)	  .offset = offsetof(type, field), .width = sizeof(((type *)NULL)->field)
+#define MARK(type, field) .mark_offset = offsetof(type, marks.field)
+#define SECTION_OF(table) .keys = table, .key_count = ARRAY_SIZE(table)
+
+static const struct schema_word loop_words[] = {
+	{ "auto", CONFIG_LOOP_AUTO },
+	{ "io_uring", CONFIG_LOOP_IO_URING },
+	{ "epoll", CONFIG_LOOP_EPOLL },
+	{ NULL, 0 },
+};
+
+static const struct schema_word auto_words[] = { { "auto", 0 }, { NULL, 0 } };
+
+static const struct schema_word level_words[] = {
+	{ "error", LOG_ERROR },
+	{ "warning", LOG_WARNING },
+	{ "info", LOG_INFO },
+	{ "debug", LOG_DEBUG },
+	{ NULL, 0 },
+};
+
+static const struct schema_word format_words[] = {
+	{ "auto", LOG_FORMAT_AUTO },
+	{ "text", LOG_FORMAT_TEXT },
+	{ "json", LOG_FORMAT_JSON },
+	{ NULL, 0 },
+};
+
+static const struct schema_word role_words[] = {
+	{ "front", CONFIG_ROLE_FRONT },
+	{ "egress", CONFIG_ROLE_EGRESS },
+	{ NULL, 0 },
+};
+
+static const struct schema_word version_words[] = {
+	{ "1.2", CONFIG_TLS_1_2 },
+	{ "1.3", CONFIG_TLS_1_3 },
+	{ NULL, 0 },
+};
+
+static const struct schema_word cipher_words[] = {
+	{ "aes-128-gcm", CONFIG_AES_128_GCM },
+	{ "aes-256-gcm", CONFIG_AES_256_GCM },
+	{ "chacha20-poly1305", CONFIG_CHACHA20_POLY1305 },
+	{ NULL, 0 },
+};
+
+static const struct schema_word ktls_words[] = {
+	{ "auto", CONFIG_KTLS_AUTO },
+	{ "required", CONFIG_KTLS_REQUIRED },
+	{ "off", CONFIG_KTLS_OFF },
+	{ NULL, 0 },
+};
+
+static const struct schema_word splice_words[] = {
+	{ "auto", CONFIG_SPLICE_AUTO },
+	{ "on", CONFIG_SPLICE_ON },
+	{ "off", CONFIG_SPLICE_OFF },
+	{ NULL, 0 },
+};
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+static const char *refuse_name(const char *text)
+{
+	if (text[strspn(text, LETTERS "._-")])
+		return "a name is made of letters, digits, '.', '_' and '-'";
+	return NULL;
+}
+
+static const char *refuse_server_name(const char *text)
+{
+	if (text[strspn(text, LETTERS "._-")] || text[0] == '.' || strstr(text, ".."))
+		return "not a DNS name (letters, digits, '-' and '_' between dots; no wildcard, no "
+		       "port)";
+	if (!text[strspn(text, "0123456789.")])
+		return "an address can not be a server name: give the DNS name that is in the "
+		       "certificate";
+	return NULL;
+}
+
+static const char *refuse_alpn(const char *text)
+{
+	if (!text[0])
+		return "an empty protocol name";
+	if (strlen(text) > ALPN_BYTES_MAX)
+		return "longer than 31 bytes: no ALPN protocol has such a name";
+	return NULL;
+}
+
+static const struct schema_key rule_keys[] = {
+	{ .name = "cn",
+	  .kind = SCHEMA_TEXT,
+	  AT(struct config_rule, cn),
+	  .min = 1,
+	  .max = PATTERN_BYTES_MAX,
+	  .help = "glob on the last CN of the subject" },
+	{ .name = "dns",
+	  .kind = SCHEMA_TEXT,
+	  AT(struct config_rule, dns),
+	  .min = 1,
+	  .max = PATTERN_BYTES_MAX,
+	  .help = "glob; any DNS name of the certificate may match" },
+	{ .name = "uri",
+	  .kind = SCHEMA_TEXT,
+	  AT(struct config_rule, uri),
+	  .min = 1,
+	  .max = PATTERN_BYTES_MAX,
+	  .help = "glob; any URI (SPIFFE ID) of it may match" },
+	{ .name = "issuer_cn",
+	  .kind = SCHEMA_TEXT,
+	  AT(struct config_rule, issuer_cn),
+	  .min = 1,
+	  .max = PATTERN_BYTES_MAX,
+	  .help = "glob on the CN of the issuer" },
+};
+
+static const struct schema_section rule_section = {
+	SECTION_OF(rule_keys),
+	.bytes = sizeof(struct config_rule),
+	.empty = "a rule without a pattern would match everyone: give it cn, dns, uri or issuer_cn "
+		 "(\"*\" for any)",
+};
+
+static const struct schema_key tls_keys[] = {
+	{ .name = "certificate",
+	  .kind = SCHEMA_PATH,
+	  .required = true,
+	  AT(struct config_tls, certificate),
+	  MARK(struct config_tls, certificate),
+	  .max = PATH_BYTES_MAX,
+	  .help = "PEM file: our certificate, then its intermediates" },
+	{ .name = "key",
+	  .kind = SCHEMA_PATH,
+	  .required = true,
+	  AT(struct config_tls, key),
+	  MARK(struct config_tls, key),
+	  .max = PATH_BYTES_MAX,
+	  .help = "PEM file: the certificate's private key; not readable by others" },
+	{ .name = "roots",
+	  .kind = SCHEMA_PATHS,
+	  .required = true,
+	  AT(struct config_tls, roots),
+	  MARK(struct config_tls, roots),
+	  .min = 1,
+	  .max = ROOTS_MAX,
+	  .help = "PEM files: the roots that a peer's certificate must come from" },
+	{ .name = "min_version",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_tls, min_version),
+	  .words = version_words,
+	  .preset = "1.3",
+	  .help = "oldest TLS version that is spoken" },
+	{ .name = "ciphers",
+	  .kind = SCHEMA_WORDS,
+	  AT(struct config_tls, ciphers),
+	  .count_offset = offsetof(struct config_tls, cipher_count),
+	  .words = cipher_words,
+	  .min = 1,
+	  .max = CONFIG_CIPHER_COUNT,
+	  .preset = "aes-128-gcm, aes-256-gcm, chacha20-poly1305",
+	  .help = "suites that are spoken, in order of preference" },
+	{ .name = "alpn",
+	  .kind = SCHEMA_TEXTS,
+	  AT(struct config_tls, alpn),
+	  MARK(struct config_tls, alpn),
+	  .min = 0,
+	  .max = ALPN_PROTOCOLS_MAX,
+	  .preset = "[]",
+	  .refuse = refuse_alpn,
+	  .help = "protocols that are negotiated, in order; empty: ALPN is not spoken" },
+	{ .name = "server_name",
+	  .kind = SCHEMA_TEXT,
+	  AT(struct config_tls, server_name),
+	  MARK(struct config_tls, server_name),
+	  .min = 1,
+	  .max = 253,
+	  .refuse = refuse_server_name,
+	  .help = "egress: name in the upstream's certificate; front: SNI must be it" },
+};
+
+static const struct schema_section tls_section = { SECTION_OF(tls_keys) };
+
+static const struct schema_key timeout_keys[] = {
+	{ .name = "handshake",
+	  .kind = SCHEMA_DURATION,
+	  AT(struct config_timeouts, handshake_ms),
+	  .min = 100,
+	  .max = 10 * MINUTE_MS,
+	  .preset = "10s",
+	  .help = "from accept to the end of the TLS handshake" },
+	{ .name = "connect",
+	  .kind = SCHEMA_DURATION,
+	  AT(struct config_timeouts, connect_ms),
+	  .min = 100,
+	  .max = 10 * MINUTE_MS,
+	  .preset = "5s",
+	  .help = "to connect to the upstream" },
+	{ .name = "idle",
+	  .kind = SCHEMA_DURATION,
+	  .off = true,
+	  AT(struct config_timeouts, idle_ms),
+	  .min = SECOND_MS,
+	  .max = 365 * DAY_MS,
+	  .preset = "off",
+	  .help = "closes a connection that has carried nothing for so long" },
+	{ .name = "drain",
+	  .kind = SCHEMA_DURATION,
+	  .off = true,
+	  AT(struct config_timeouts, drain_ms),
+	  .min = 100,
+	  .max = DAY_MS,
+	  .preset = "30s",
+	  .help = "after SIGTERM: connections may end by themselves; off: they are cut" },
+	{ .name = "linger",
+	  .kind = SCHEMA_DURATION,
+	  .off = true,
+	  AT(struct config_timeouts, linger_ms),
+	  .min = 100,
+	  .max = MINUTE_MS,
+	  .preset = "2s",
+	  .help = "keeps a refused connection half open, so that the alert arrives" },
+	{ .name = "tcp_user",
+	  .kind = SCHEMA_DURATION,
+	  .off = true,
+	  AT(struct config_timeouts, tcp_user_ms),
+	  .min = SECOND_MS,
+	  .max = DAY_MS,
+	  .preset = "30s",
+	  .help = "TCP_USER_TIMEOUT: sent bytes that nobody acknowledges" },
+	{ .name = "keepalive",
+	  .kind = SCHEMA_DURATION,
+	  .off = true,
+	  AT(struct config_timeouts, keepalive_ms),
+	  .min = SECOND_MS,
+	  .max = 9 * HOUR_MS,
+	  .preset = "60s",
+	  .help = "silence before the first TCP keepalive probe" },
+};
+
+static const struct schema_section timeouts_section = { SECTION_OF(timeout_keys) };
+
+static const struct schema_key limit_keys[] = {
+	{ .name = "connections",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_limits, connections),
+	  .min = 1,
+	  .max = CONNECTIONS_MAX,
+	  .preset = "20000",
+	  .help = "live connections of the listener, all workers together" },
+	{ .name = "handshakes",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_limits, handshakes),
+	  .min = 1,
+	  .max = CONNECTIONS_MAX,
+	  .preset = "2000",
+	  .help = "of these, handshakes in flight" },
+};
+
+static const struct schema_section limits_section = { SECTION_OF(limit_keys) };
+
+static const struct schema_key listener_keys[] = {
+	{ .name = "name",
+	  .kind = SCHEMA_TEXT,
+	  .required = true,
+	  AT(struct config_listener, name),
+	  MARK(struct config_listener, name),
+	  .min = 1,
+	  .max = NAME_BYTES_MAX,
+	  .refuse = refuse_name,
+	  .help = "what logs call it; no two listeners share one" },
+	{ .name = "role",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_listener, role),
+	  MARK(struct config_listener, role),
+	  .words = role_words,
+	  .preset = "front",
+	  .help = "front: TLS in, plain to the upstream; egress: plain in, TLS to it" },
+	{ .name = "listen",
+	  .kind = SCHEMA_ENDPOINT,
+	  .required = true,
+	  AT(struct config_listener, listen),
+	  MARK(struct config_listener, listen),
+	  .text_offset = offsetof(struct config_listener, listen_text),
+	  .help = "ADDRESS:PORT, [IPV6]:PORT, *:PORT or unix:/path" },
+	{ .name = "upstream",
+	  .kind = SCHEMA_ENDPOINT,
+	  .required = true,
+	  AT(struct config_listener, upstream),
+	  MARK(struct config_listener, upstream),
+	  .text_offset = offsetof(struct config_listener, upstream_text),
+	  .help = "HOST:PORT, [IPV6]:PORT or unix:/path of the service" },
+	{ .name = "tls",
+	  .kind = SCHEMA_SECTION,
+	  .required = true,
+	  AT(struct config_listener, tls),
+	  MARK(struct config_listener, tls),
+	  .section = &tls_section,
+	  .help = "certificate, key and whom we trust" },
+	{ .name = "ktls",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_listener, ktls),
+	  MARK(struct config_listener, ktls),
+	  .words = ktls_words,
+	  .preset = "auto",
+	  .help = "TLS records in the kernel; auto: where it can also re-key" },
+	{ .name = "splice",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_listener, splice),
+	  MARK(struct config_listener, splice),
+	  .words = splice_words,
+	  .preset = "auto",
+	  .help = "kernel to kernel without copies, with kTLS only; auto: for bulk" },
+	{ .name = "allow",
+	  .kind = SCHEMA_SECTIONS,
+	  AT(struct config_listener, allow.items),
+	  MARK(struct config_listener, allow),
+	  .count_offset = offsetof(struct config_listener, allow.count),
+	  .min = 1,
+	  .max = RULES_MAX,
+	  .section = &rule_section,
+	  .help = "any rule lets a verified peer in; without it all verified peers" },
+	{ .name = "deny",
+	  .kind = SCHEMA_SECTIONS,
+	  AT(struct config_listener, deny.items),
+	  MARK(struct config_listener, deny),
+	  .count_offset = offsetof(struct config_listener, deny.count),
+	  .max = RULES_MAX,
+	  .section = &rule_section,
+	  .help = "any rule refuses a peer, whatever allow says" },
+	{ .name = "timeouts",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config_listener, timeouts),
+	  .section = &timeouts_section,
+	  .help = "deadlines: 250ms, 10s, 5m, 2h, 1d" },
+	{ .name = "limits",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config_listener, limits),
+	  .section = &limits_section,
+	  .help = "how much at once" },
+};
+
+static const struct schema_section listener_section = {
+	SECTION_OF(listener_keys),
+	.bytes = sizeof(struct config_listener),
+	.mark_offset = offsetof(struct config_listener, marks.start),
+};
+
+static const struct schema_key log_keys[] = {
+	{ .name = "level",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config, log_level),
+	  .words = level_words,
+	  .preset = "info",
+	  .help = "least important lines that are written" },
+	{ .name = "format",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config, log_format),
+	  .words = format_words,
+	  .preset = "auto",
+	  .help = "auto: text on a terminal, JSON elsewhere" },
+};
+
+static const struct schema_section log_section = { SECTION_OF(log_keys) };
+
+static const struct schema_key root_keys[] = {
+	{ .name = "workers",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config, workers),
+	  .min = 1,
+	  .max = WORKERS_MAX,
+	  .words = auto_words,
+	  .preset = "auto",
+	  .help = "worker threads; auto: one a core" },
+	{ .name = "loop",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config, loop),
+	  .words = loop_words,
+	  .preset = "auto",
+	  .help = "kernel interface of the workers; auto: io_uring if allowed" },
+	/* Its fields lie in struct config itself, hence the offset 0. */
+	{ .name = "log",
+	  .kind = SCHEMA_SECTION,
+	  .offset = 0,
+	  .section = &log_section,
+	  .help = "one line an event on standard error" },
+	{ .name = "listeners",
+	  .kind = SCHEMA_SECTIONS,
+	  .required = true,
+	  AT(struct config, listeners),
+	  .count_offset = offsetof(struct config, listener_count),
+	  .min = 1,
+	  .max = LISTENERS_MAX,
+	  .section = &listener_section,
+	  .help = "the doors, each with its own address, certificate and rules" },
+};
+
+const struct schema_section schema_root = { SECTION_OF(root_keys), .bytes = sizeof(struct config) };
+
+void schema_duration_text(uint64_t ms, char *ret, size_t size)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = {
+		{ "d", DAY_MS },
+		{ "h", HOUR_MS },
+		{ "m", MINUTE_MS },
+		{ "s", SECOND_MS },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (ms == 0 || ms % units[i].ms != 0)
+			continue;
+		snprintf(ret, size, "%" PRIu64 "%s", ms / units[i].ms, units[i].name);
+		return;
+	}
+	snprintf(ret, size, "%" PRIu64 "ms", ms);
+}
+
+static void type_words(const struct schema_word *words, char *ret, size_t size)
+{
+	size_t used = strlen(ret);
+
+	for (; words && words->text && used < size; words++)
+		used += (size_t)snprintf(ret + used, size - used, "%s%s", words->text,
+					 words[1].text ? " | " : "");
+}
+
+void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BYTES])
+{
+	static const char *const names[] = {
+		[SCHEMA_WORD] = "",
+		[SCHEMA_NUMBER] = "",
+		[SCHEMA_DURATION] = "",
+		[SCHEMA_TEXT] = "text",
+		[SCHEMA_PATH] = "file",
+		[SCHEMA_ENDPOINT] = "address",
+		[SCHEMA_WORDS] = "list of ",
+		[SCHEMA_TEXTS] = "list of texts",
+		[SCHEMA_PATHS] = "list of files",
+		[SCHEMA_SECTION] = "section",
+		[SCHEMA_SECTIONS] = "list of sections",
+	};
+	char from[32], to[32];
+	size_t used;
+
+	snprintf(ret, SCHEMA_TYPE_TEXT_BYTES, "%s", names[key->kind]);
+	type_words(key->words, ret, SCHEMA_TYPE_TEXT_BYTES);
+	used = strlen(ret);
+	if (key->kind == SCHEMA_NUMBER)
+		snprintf(ret + used, SCHEMA_TYPE_TEXT_BYTES - used, "%s%" PRIu64 "..%" PRIu64,
+			 used ? " | " : "", key->min, key->max);
+	if (key->kind == SCHEMA_DURATION) {
+		schema_duration_text(key->min, from, sizeof(from));
+		schema_duration_text(key->max, to, sizeof(to));
+		snprintf(ret, SCHEMA_TYPE_TEXT_BYTES, "%s%s..%s", key->off ? "off | " : "", from,
+			 to);
+	}
+}
+
+static void visit_section(const char *prefix, const struct schema_section *section,
+			  void (*visit)(const char *path, const struct schema_key *key, void *arg),
+			  void *arg)
+{
+	char path[128];
+
+	for (size_t i = 0; i < section->key_count; i++) {
+		const struct schema_key *key = &section->keys[i];
+
+		snprintf(path, sizeof(path), "%s%s%s%s", prefix, prefix[0] ? "." : "", key->name,
+			 key->kind == SCHEMA_SECTIONS ? "[]" : "");
+		visit(path, key, arg);
+		if (key->section)
+			visit_section(path, key->section, visit, arg);
+	}
+}
+
+void schema_visit(void (*visit)(const char *path, const struct schema_key *key, void *arg),
+		  void *arg)
+{
+	visit_section("", &schema_root, visit, arg);
+}

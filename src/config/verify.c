@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Contradictions (verify.h). Each check is one function that looks at one listener, or at one pair
+ * of them; the messages say why it matters, because nothing here is a mistake of form. Pure.
+ */
+#include "config/verify.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* Path of a key of a listener, for messages. */
+struct key_path {
+	char text[sizeof(((struct config_problem *)NULL)->path)];
+};
+
+static struct key_path key_path(size_t listener, const char *key)
+{
+	struct key_path path;
+
+	snprintf(path.text, sizeof(path.text), "listeners[%zu]%s%s", listener, key[0] ? "." : "",
+		 key);
+	return path;
+}
+
+static void verify_listen(const struct config_listener *l, size_t index,
+			  struct config_problems *problems)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	if (!l->listen_text || endpoint_sockaddr(&l->listen, &address, &len) == 0)
+		return;
+	config_error_add(
+		problems, l->marks.listen, key_path(index, "listen").text,
+		"'%s' is a name: a listening address is a number, such as %s:%u", l->listen.host,
+		strcmp(l->listen.host, "localhost") == 0 ? "127.0.0.1" : "0.0.0.0", l->listen.port);
+}
+
+/* Numeric endpoints only; a name is equal to nothing. */
+static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+	struct sockaddr_storage sa, sb;
+	socklen_t la, lb;
+
+	if (endpoint_sockaddr(a, &sa, &la) < 0 || endpoint_sockaddr(b, &sb, &lb) < 0)
+		return false;
+	return la == lb && memcmp(&sa, &sb, la) == 0;
+}
+
+static bool is_any_address(const struct endpoint *ep)
+{
+	struct sockaddr_storage address;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+	socklen_t len;
+
+	if (endpoint_sockaddr(ep, &address, &len) < 0)
+		return false;
+	return (address.ss_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY)) ||
+	       (address.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr));
+}
+
+static void verify_upstream(const struct config_listener *l, size_t index,
+			    struct config_problems *problems)
+{
+	struct key_path path = key_path(index, "upstream");
+
+	if (!l->upstream_text)
+		return;
+	if (is_any_address(&l->upstream))
+		config_error_add(problems, l->marks.upstream, path.text,
+				 "'%s' is no address that one can connect to: write 127.0.0.1:%u?",
+				 l->upstream_text, l->upstream.port);
+	else if (l->listen_text && same_endpoint(&l->listen, &l->upstream))
+		config_error_add(problems, l->marks.upstream, path.text,
+				 "the upstream is the listener itself: every connection would go "
+				 "round in a circle");
+}
+
+static void verify_tls(const struct config_listener *l, size_t index,
+		       struct config_problems *problems)
+{
+	if (l->role == CONFIG_ROLE_EGRESS && !l->tls.server_name && l->marks.tls.line)
+		config_error_add(problems, l->marks.tls, key_path(index, "tls.server_name").text,
+				 "missing: an egress must know which name the upstream's "
+				 "certificate has to carry, or any certificate of the roots could "
+				 "stand in for it");
+	for (size_t i = 0; i < l->tls.alpn.count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(l->tls.alpn.items[i], l->tls.alpn.items[j]) == 0)
+				config_error_add(problems, l->tls.alpn.marks[i],
+						 key_path(index, "tls.alpn").text,
+						 "'%s' is in the list already",
+						 l->tls.alpn.items[i]);
+}
+
+static void verify_transport(const struct config_listener *l, size_t index,
+			     struct config_problems *problems)
+{
+	if (l->splice == CONFIG_SPLICE_ON && l->ktls == CONFIG_KTLS_OFF)
+		config_error_add(
+			problems, l->marks.splice, key_path(index, "splice").text,
+			"'on' needs TLS records in the kernel, but ktls is off: bytes that "
+			"this process seals can not be spliced");
+}
+
+static void verify_limits(const struct config_listener *l, size_t index,
+			  struct config_problems *problems)
+{
+	if (l->timeouts.idle_ms && l->timeouts.keepalive_ms > l->timeouts.idle_ms)
+		config_warning_add(problems, l->marks.start,
+				   key_path(index, "timeouts.keepalive").text,
+				   "later than idle: such a probe is never sent");
+}
+
+/* Listener `b` against an earlier one. */
+static void verify_pair(const struct config *config, size_t a, size_t b,
+			struct config_problems *problems)
+{
+	const struct config_listener *la = &config->listeners[a], *lb = &config->listeners[b];
+	bool numeric = !la->listen.is_unix && !lb->listen.is_unix;
+
+	if (la->name && lb->name && strcmp(la->name, lb->name) == 0)
+		config_error_add(problems, lb->marks.name, key_path(b, "name").text,
+				 "'%s' is the name of listeners[%zu] (line %u) already", lb->name,
+				 a, la->marks.name.line);
+	if (!la->listen_text || !lb->listen_text)
+		return;
+	if (same_endpoint(&la->listen, &lb->listen))
+		config_error_add(problems, lb->marks.listen, key_path(b, "listen").text,
+				 "listeners[%zu] (line %u) listens on %s already", a,
+				 la->marks.listen.line, la->listen_text);
+	else if (numeric && la->listen.port == lb->listen.port &&
+		 (is_any_address(&la->listen) || is_any_address(&lb->listen)))
+		config_warning_add(problems, lb->marks.listen, key_path(b, "listen").text,
+				   "overlaps with listeners[%zu] (line %u) on %s: the kernel gives "
+				   "a connection to the more specific address",
+				   a, la->marks.listen.line, la->listen_text);
+}
+
+void config_verify(const struct config *config, struct config_problems *problems)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *l = &config->listeners[i];
+
+		verify_listen(l, i, problems);
+		verify_upstream(l, i, problems);
+		verify_tls(l, i, problems);
+		verify_transport(l, i, problems);
+		verify_limits(l, i, problems);
+		for (size_t j = 0; j < i; j++)
+			verify_pair(config, j, i, problems);
+	}
+}

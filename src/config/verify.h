@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What no single key can tell: contradictions between keys and between listeners.
+ */
+#ifndef SALLYPORT_CONFIG_VERIFY_H
+#define SALLYPORT_CONFIG_VERIFY_H
+
+#include "config/load.h"
+
+/* `config` as walked, possibly with mistakes: what could not be read is NULL or zero, and then not
+ * judged. Adds errors and warnings. */
+void config_verify(const struct config *config, struct config_problems *problems);
+
+#endif
