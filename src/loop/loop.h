@@ -27,6 +27,7 @@ enum loop_kind { LOOP_AUTO, LOOP_IO_URING, LOOP_EPOLL };
 /* Events of a watch. */
 #define LOOP_IN	 1u /* readable now, or end of stream */
 #define LOOP_OUT 2u /* writable now, or connected */
+#define LOOP_RDHUP 8u /* the peer has sent FIN: comes with IN, and stays */
 #define LOOP_HUP 4u /* error or both directions shut: read to learn which */
 
 struct loop_watch {
@@ -68,7 +69,7 @@ struct loop_msg {
 };
 
 struct loop_stats {
-	uint64_t iterations, completions, late_completions, cq_overflows;
+	uint64_t iterations, completions, late_completions, cq_overflows, accepts_skipped;
 };
 
 /* Whether this kernel and this process may use io_uring as we need it; else `ret_why` says what is

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection: two legs and two flows, walked through its states from accept to close. Owned by
+ * its worker; one allocation that lives until both sockets are handed back to the loop.
+ */
+#ifndef SALLYPORT_DATAPLANE_CONN_H
+#define SALLYPORT_DATAPLANE_CONN_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "dataplane/conn_states.h"
+#include "dataplane/leg.h"
+#include "dataplane/reasons.h"
+#include "dataplane/snapshot.h"
+#include "dataplane/worker.h"
+#include "tls/handshake.h"
+
+/* One direction of the relay. */
+struct flow {
+	struct leg *from, *to;
+	struct pipe_pair *pipe; /* lent while bytes are inside */
+	uint64_t bytes;
+	uint32_t bulk_reads; /* full reads in a row: decides copy or splice */
+	bool finished;	     /* everything delivered, `to` was told the end */
+};
+
+/* What exists only while the handshake lasts. */
+struct conn_handshake;
+/* What exists only while the upstream is being connected. */
+struct conn_connect;
+
+struct conn {
+	struct worker *worker;
+	struct route *route;
+	struct list_node node; /* in worker->conns */
+	uint64_t id;
+	enum conn_state state;
+	enum close_reason reason;
+	struct leg accepted, dialed;   /* the socket that came in, the one that we opened */
+	struct leg *tls;	       /* whichever of them speaks TLS */
+	struct flow inbound, outbound; /* accepted -> dialed, dialed -> accepted */
+	struct loop_timer timer;       /* deadline of the state */
+	struct loop_task task;	       /* the relay's next turn */
+	uint64_t started_ns, active_ns;
+	struct conn_handshake *handshake;
+	struct conn_connect *connect;
+	struct peer *peer;
+	struct tls_handshake_summary summary;
+	struct in6_addr client_ip; /* IPv4 mapped; zero for unix */
+	uint16_t client_port;
+	int error;		/* errno behind the reason, 0: none */
+	size_t lingered_bytes;	/* thrown away while lingering */
+	bool counted_handshake; /* in route->handshakes */
+	bool secured;		/* the handshake is done */
+	bool connected;		/* the upstream is there */
+	bool logged;		/* refused: no second line */
+};
+
+/* Takes `fd`. Never fails towards the caller: what goes wrong is counted and logged. */
+void conn_accept(struct worker *worker, struct route *route, int fd);
+
+/* Readiness of one of its sockets: notes it and calls the state's handler. */
+void conn_on_ready(struct conn *conn, struct leg *leg, uint32_t events);
+/* The only writer of conn->state; starts the state's deadline. */
+void conn_set_state(struct conn *conn, enum conn_state state);
+const char *conn_state_name(enum conn_state state);
+
+/* Ends the connection at once, both sockets: nobody is there to be told. May be called in any
+ * state; `conn` is gone afterwards. */
+void conn_close(struct conn *conn, enum close_reason reason);
+/* Ends it in order: the other socket closes now, `leg` (the one who is to be told) gets the alert
+ * (0: close_notify), FIN, and time to read them. `conn` may be gone afterwards. */
+void conn_end(struct conn *conn, struct leg *leg, enum close_reason reason, uint8_t alert);
+/* A leg's transport has failed: ends according to leg->failure. `conn` may be gone afterwards. */
+void conn_on_leg_failed(struct conn *conn, struct leg *leg);
+/* The proxy is stopping and waited long enough. */
+void conn_drain(struct conn *conn);
+
+/* Steps; each moves the connection on to the next one when it is done. */
+void conn_handshake_start(struct conn *conn);
+void conn_handshake_ready(struct conn *conn, struct leg *leg, uint32_t events);
+void conn_handshake_free(struct conn *conn);
+/* What the peer says it is, verified or not: for the log only. NULL: nothing yet. */
+const struct peer *conn_handshake_claimed_peer(struct conn *conn);
+void conn_connect_start(struct conn *conn);
+void conn_connect_ready(struct conn *conn, struct leg *leg, uint32_t events);
+void conn_connect_timeout(struct conn *conn);
+void conn_connect_free(struct conn *conn);
+void conn_relay_start(struct conn *conn);
+void conn_relay_ready(struct conn *conn, struct leg *leg, uint32_t events);
+void conn_relay_fini(struct conn *conn);
+/* The step after handshake or connect, whichever remains. */
+void conn_next_step(struct conn *conn);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lines that a connection leaves in the log: one at its end, or one that says why it was
+ * refused. */
+#ifndef SALLYPORT_DATAPLANE_CONN_LOG_H
+#define SALLYPORT_DATAPLANE_CONN_LOG_H
+
+#include "dataplane/conn.h"
+
+/* The one line of a connection at its end; nothing if it was refused (it has its line already). */
+void conn_log_closed(struct conn *conn);
+/* The one line about a peer that is not let in: `reason` is a stable name, `detail` (may be NULL)
+ * is for people. */
+void conn_log_refused(struct conn *conn, const char *reason, const char *detail);
+/* A connection that a limit turned away before it was one: at most a line a second for each worker.
+ */
+void conn_log_over_limit(const struct route *route, enum close_reason reason);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The states of a connection, one row each; enum, names, legal transitions and handlers come from
+ * here. A front door goes HANDSHAKE -> CONNECT -> RELAY, an egress CONNECT -> HANDSHAKE -> RELAY;
+ * any of them may go to LINGER (our last bytes are out, the peer's are thrown away so that it can
+ * read ours) and then CLOSED.
+ */
+#ifndef SALLYPORT_DATAPLANE_CONN_STATES_H
+#define SALLYPORT_DATAPLANE_CONN_STATES_H
+
+/* X(enum suffix, name, handler prefix, states that may come next) */
+#define CONN_STATES(X)                                                                             \
+	X(NEW, "new", CONN_BIT(HANDSHAKE) | CONN_BIT(CONNECT) | CONN_BIT(CLOSED))                  \
+	X(HANDSHAKE, "handshake",                                                                  \
+	  CONN_BIT(CONNECT) | CONN_BIT(RELAY) | CONN_BIT(LINGER) | CONN_BIT(CLOSED))               \
+	X(CONNECT, "connect",                                                                      \
+	  CONN_BIT(HANDSHAKE) | CONN_BIT(RELAY) | CONN_BIT(LINGER) | CONN_BIT(CLOSED))             \
+	X(RELAY, "relay", CONN_BIT(LINGER) | CONN_BIT(CLOSED))                                     \
+	X(LINGER, "linger", CONN_BIT(CLOSED))                                                      \
+	X(CLOSED, "closed", 0)
+
+enum conn_state {
+#define X(suffix, name, next) CONN_##suffix,
+	CONN_STATES(X)
+#undef X
+		CONN_STATE_COUNT
+};
+
+#define CONN_BIT(suffix) (1u << CONN_##suffix)
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opens listening sockets (listen_socket.h). Main thread, at start. */
+#include "dataplane/listen_socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+#define LISTEN_BACKLOG 4096
+
+static int fail(const struct route *route, int err, const char *what, struct err_text *text)
+{
+	const char *hint = err == EADDRINUSE
+				   ? "another program listens there (ss -ltnp shows which)"
+			   : err == EACCES	  ? "ports below 1024 need CAP_NET_BIND_SERVICE"
+			   : err == EADDRNOTAVAIL ? "no interface has this address"
+						  : "";
+
+	return err_set(text, -err, "listener %s: can not %s %s: %s%s%s", route->config->name, what,
+		       route->config->listen_text, strerror(err), *hint ? ": " : "", hint);
+}
+
+/* A socket file without a listener behind it is left from a crash. */
+static void remove_stale_unix_socket(const struct sockaddr_storage *addr, socklen_t len,
+				     const char *path)
+{
+	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+
+	if (fd < 0 || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	if (connect(fd, (const struct sockaddr *)addr, len) < 0 && errno == ECONNREFUSED)
+		unlink(path);
+}
+
+static int bind_socket(struct route *route, const struct sockaddr_storage *addr, socklen_t len,
+		       bool share, struct err_text *err)
+{
+	cleanup_close int fd =
+		socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	if (fd < 0)
+		return fail(route, errno, "open a socket for", err);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (share && addr->ss_family != AF_UNIX &&
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
+		return fail(route, errno, "share", err);
+	if (bind(fd, (const struct sockaddr *)addr, len) < 0)
+		return fail(route, errno, "listen on", err);
+	if (share && listen(fd, LISTEN_BACKLOG) < 0)
+		return fail(route, errno, "listen on", err);
+	return TAKE_FD(fd);
+}
+
+int listen_socket_open(struct route *route, unsigned int index, struct err_text *err)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+	int fd;
+
+	if (endpoint_sockaddr(&route->config->listen, &addr, &len) < 0)
+		return fail(route, EINVAL, "listen on", err);
+	if (route->config->listen.is_unix) {
+		if (index > 0) {
+			fd = fcntl(route->unix_fd, F_DUPFD_CLOEXEC, 0);
+			return fd < 0 ? fail(route, errno, "share", err) : fd;
+		}
+		remove_stale_unix_socket(&addr, len, route->config->listen.host);
+		route->unix_fd = fd = bind_socket(route, &addr, len, true, err);
+		return fd;
+	}
+	if (index == 0) {
+		/* With SO_REUSEPORT alone a second instance would silently take half of the first
+		 * one's clients. */
+		fd = bind_socket(route, &addr, len, false, err);
+		if (fd < 0)
+			return fd;
+		close(fd);
+	}
+	return bind_socket(route, &addr, len, true, err);
+}

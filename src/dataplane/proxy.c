@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running proxy (proxy.h). The main thread owns configuration and workers, waits for signals,
+ * and does what may block or cost a little now and then: looks upstream names up again, gives
+ * memory back after a wave of handshakes.
+ *
+ * Signals: TERM, INT drain (a second one stops at once); USR1 writes the totals to the log.
+ */
+#include "dataplane/proxy.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/util.h"
+#include "dataplane/worker.h"
+
+#define RESOLVE_PERIOD_NS (30 * NSEC_PER_SEC)
+#define TRIM_PERIOD_NS	  (5 * NSEC_PER_SEC)
+
+struct proxy {
+	const struct config *config;
+	struct snapshot *snapshot;
+	struct worker *workers[WORKERS_MAX];
+	unsigned int worker_count, started_count;
+	uint64_t resolved_ns, trimmed_ns;
+	uint64_t trimmed_handshakes; /* handshakes at the last trim */
+};
+
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	/* No core, no ptrace by others of our uid: the process holds everybody's plaintext and
+	 * keys. */
+	prctl(PR_SET_DUMPABLE, 0);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, &limit);
+	}
+}
+
+static void block_signals(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGTERM);
+	sigaddset(ret, SIGINT);
+	sigaddset(ret, SIGHUP);
+	sigaddset(ret, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, ret, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static enum loop_kind choose_loop(const struct config *config)
+{
+	struct err_text why;
+
+	if (config->loop == CONFIG_LOOP_EPOLL)
+		return LOOP_EPOLL;
+	if (config->loop == CONFIG_LOOP_IO_URING || loop_io_uring_usable(&why))
+		return LOOP_IO_URING;
+	log_msg(LOG_INFO, "loop", "epoll instead of io_uring: %s", why.text);
+	return LOOP_EPOLL;
+}
+
+static int start_workers(struct proxy *proxy, struct err_text *err)
+{
+	enum loop_kind kind = choose_loop(proxy->config);
+	unsigned int count = proxy->config->workers;
+
+	if (!count)
+		count = (unsigned int)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
+	count = MIN(count, (unsigned int)WORKERS_MAX);
+	/* All sockets are bound before the first connection is taken. */
+	for (; proxy->worker_count < count; proxy->worker_count++) {
+		int r = worker_new(proxy->worker_count, kind, proxy->snapshot,
+				   &proxy->workers[proxy->worker_count], err);
+
+		if (r < 0)
+			return r;
+	}
+	for (; proxy->started_count < count; proxy->started_count++) {
+		int r = worker_start(proxy->workers[proxy->started_count]);
+
+		if (r < 0)
+			return err_set(err, r, "can not start a thread: %s", strerror(-r));
+	}
+	return 0;
+}
+
+static void log_started(const struct proxy *proxy)
+{
+	struct log_line line;
+
+	for (size_t i = 0; i < proxy->config->listener_count; i++) {
+		const struct config_listener *listener = &proxy->config->listeners[i];
+
+		log_begin(&line, LOG_INFO, "listening");
+		log_str(&line, "listener", listener->name);
+		log_str(&line, "role", listener->role == CONFIG_ROLE_FRONT ? "front" : "egress");
+		log_str(&line, "listen", listener->listen_text);
+		log_str(&line, "upstream", listener->upstream_text);
+		log_end(&line);
+	}
+	log_begin(&line, LOG_INFO, "started");
+	log_u64(&line, "pid", (uint64_t)getpid());
+	log_u64(&line, "workers", proxy->worker_count);
+	log_str(&line, "loop", loop_kind_name(loop_kind(proxy->workers[0]->loop)));
+	log_bool(&line, "keys_locked", secret_locked());
+	log_end(&line);
+}
+
+static void sum_stats(const struct proxy *proxy, struct stats *ret)
+{
+	*ret = (struct stats){ 0 };
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		stats_sum(ret, &proxy->workers[i]->stats);
+}
+
+static void housekeeping(struct proxy *proxy)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	struct stats stats;
+
+	if (now_ns - proxy->resolved_ns >= RESOLVE_PERIOD_NS) {
+		proxy->resolved_ns = now_ns;
+		for (size_t i = 0; i < proxy->snapshot->route_count; i++) {
+			struct err_text why;
+
+			if (route_resolve(&proxy->snapshot->routes[i], &why) < 0)
+				log_msg(LOG_WARNING, "unresolved",
+					"%s; the last known addresses stay in use", why.text);
+		}
+	}
+	if (now_ns - proxy->trimmed_ns < TRIM_PERIOD_NS)
+		return;
+	proxy->trimmed_ns = now_ns;
+	sum_stats(proxy, &stats);
+	if (stats.handshakes == proxy->trimmed_handshakes)
+		return;
+	proxy->trimmed_handshakes = stats.handshakes;
+	/* A handshake needs some hundred times the memory of the connection that comes of it. */
+	malloc_trim(0);
+}
+
+static void drain(struct proxy *proxy, bool at_once)
+{
+	uint64_t deadline_ms = 0;
+
+	for (size_t i = 0; i < proxy->config->listener_count && !at_once; i++)
+		deadline_ms = MAX(deadline_ms, proxy->config->listeners[i].timeouts.drain_ms);
+	log_msg(LOG_INFO, "drain", "no new connections; live ones have %llu ms to finish",
+		(unsigned long long)deadline_ms);
+	for (unsigned int i = 0; i < proxy->started_count; i++)
+		worker_drain(proxy->workers[i], deadline_ms);
+}
+
+/* True once every worker has gone; waits a second at most. */
+static bool workers_gone(struct proxy *proxy)
+{
+	while (proxy->started_count) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 100 * 1000 * 1000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		if (pthread_timedjoin_np(proxy->workers[proxy->started_count - 1]->thread, NULL,
+					 &until) != 0)
+			return false;
+		proxy->started_count--;
+	}
+	return true;
+}
+
+static void run_until_stopped(struct proxy *proxy, const sigset_t *signals)
+{
+	unsigned int drains = 0;
+
+	for (;;) {
+		struct timespec tick = { .tv_sec = drains ? 0 : 1 };
+		struct stats stats;
+
+		switch (sigtimedwait(signals, NULL, &tick)) {
+		case SIGTERM:
+		case SIGINT:
+			if (drains < 2)
+				drain(proxy, drains++ > 0);
+			break;
+		case SIGUSR1:
+			sum_stats(proxy, &stats);
+			stats_log(&stats);
+			break;
+		case SIGHUP:
+			log_msg(LOG_WARNING, "reload",
+				"changing the configuration of a running proxy is not supported yet: restart it");
+			break;
+		default:
+			housekeeping(proxy);
+		}
+		if (drains && workers_gone(proxy))
+			return;
+	}
+}
+
+int proxy_run(const struct config *config)
+{
+	struct proxy proxy = { .config = config };
+	struct err_text err = { "" };
+	struct stats stats;
+	sigset_t signals;
+	int r;
+
+	raise_limits();
+	block_signals(&signals);
+	r = snapshot_new(config, &proxy.snapshot, &err);
+	if (r == 0)
+		r = start_workers(&proxy, &err);
+	if (r == 0) {
+		log_started(&proxy);
+		run_until_stopped(&proxy, &signals);
+		sum_stats(&proxy, &stats);
+		stats_log(&stats);
+		log_msg(LOG_INFO, "stopped", "all connections are closed");
+	} else {
+		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
+		for (unsigned int i = 0; i < proxy.started_count; i++)
+			worker_drain(proxy.workers[i], 0);
+		while (!workers_gone(&proxy))
+			;
+	}
+	for (unsigned int i = 0; i < proxy.worker_count; i++)
+		worker_free(proxy.workers[i]);
+	snapshot_free(proxy.snapshot);
+	return r == 0 ? 0 : 1;
+}

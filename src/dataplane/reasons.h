@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why a connection ended: one row a reason. The names are stable: they stand in the log, in the
+ * counters and in docs/operations.md. Refusals of the handshake have their own names
+ * (tls_refusal_name).
+ */
+#ifndef SALLYPORT_DATAPLANE_REASONS_H
+#define SALLYPORT_DATAPLANE_REASONS_H
+
+/* X(enum suffix, name, what it says to an operator) */
+#define CLOSE_REASONS(X)                                                                           \
+	X(CLIENT_CLOSED, "client_closed", "the client ended first, in order")                      \
+	X(UPSTREAM_CLOSED, "upstream_closed", "the upstream ended first, in order")                \
+	X(PEER_TRUNCATED, "peer_truncated", "FIN without close_notify from the TLS peer")          \
+	X(CLIENT_RESET, "client_reset", "the client's socket failed")                              \
+	X(UPSTREAM_RESET, "upstream_reset", "the upstream's socket failed")                        \
+	X(UPSTREAM_REFUSED, "upstream_refused", "no upstream address accepted the connection")     \
+	X(UPSTREAM_TIMEOUT, "upstream_timeout", "the upstream did not accept in time")             \
+	X(UPSTREAM_UNRESOLVED, "upstream_unresolved", "the upstream's name has no address")        \
+	X(HANDSHAKE_FAILED, "handshake_failed", "see the refusal of the same line")                \
+	X(HANDSHAKE_TIMEOUT, "handshake_timeout", "the handshake did not end in time")             \
+	X(HANDSHAKE_CLOSED, "handshake_closed", "the peer left during the handshake")              \
+	X(NOT_TLS_HTTP, "plaintext_http", "HTTP in clear on a TLS port")                           \
+	X(NOT_TLS_KAFKA, "plaintext_kafka", "Kafka in clear on a TLS port")                        \
+	X(NOT_TLS, "not_tls", "something else that is not TLS")                                    \
+	X(DENIED, "denied", "a deny rule matched, or no allow rule did")                           \
+	X(LIMIT_CONNECTIONS, "limit_connections", "limits.connections is reached")                 \
+	X(LIMIT_HANDSHAKES, "limit_handshakes", "limits.handshakes is reached")                    \
+	X(KTLS_UNAVAILABLE, "ktls_unavailable", "ktls: required, and the kernel refused")          \
+	X(BAD_RECORD_MAC, "bad_record_mac", "a record failed authentication")                      \
+	X(BAD_RECORD, "bad_record", "a record was malformed or not allowed here")                  \
+	X(PEER_ALERT, "peer_alert", "the TLS peer sent a fatal alert")                             \
+	X(RENEGOTIATION, "renegotiation", "the TLS peer tried to renegotiate")                     \
+	X(KEY_UPDATE_STORM, "key_update_storm", "more KeyUpdates than allowed")                    \
+	X(KEY_UPDATE_UNSUPPORTED, "key_update_unsupported",                                        \
+	  "KeyUpdate, and this kernel can not re-key")                                             \
+	X(KEY_EXHAUSTED, "key_exhausted", "the record limit of a key that can not be renewed")     \
+	X(EMPTY_RECORDS, "empty_records", "a flood of records that carry nothing")                 \
+	X(IDLE_TIMEOUT, "idle_timeout", "no byte for timeouts.idle")                               \
+	X(DRAIN, "drain", "the proxy is stopping")                                                 \
+	X(NO_MEMORY, "no_memory", "an allocation failed")                                          \
+	X(INTERNAL, "internal", "an error that should not happen: see the log line")
+
+enum close_reason {
+#define X(suffix, name, text) CLOSE_##suffix,
+	CLOSE_REASONS(X)
+#undef X
+		CLOSE_REASON_COUNT
+};
+
+const char *close_reason_name(enum close_reason reason);
+
+#endif

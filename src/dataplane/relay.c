@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The relay: moves each flow's bytes while its source has some and its sink takes some. Small
+ * messages are copied through the worker's buffer (one read, one write); where bulk flows and both
+ * sockets allow it, bytes are spliced through a pooled pipe and never seen.
+ *
+ * Back-pressure: a flow reads only when everything it read before has left, so a slow reader stops
+ * its own sender and nobody else. A turn is bounded (RELAY_TURN_BYTES_MAX); what remains goes on as
+ * a task after other connections have had theirs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sock_diag.h>
+#include <sys/socket.h>
+
+#include "base/util.h"
+#include "dataplane/conn.h"
+#include "dataplane/transport.h"
+
+/* A read that fills this much is bulk: the next one asks for a whole batch, or is spliced. */
+#define RELAY_BULK_BYTES TLS_PLAINTEXT_BYTES_MAX
+
+enum turn {
+	TURN_WAIT,     /* nothing to do until a socket is ready */
+	TURN_MORE,     /* bytes remain, the budget does not */
+	TURN_FINISHED, /* this flow has delivered its end */
+	TURN_FAILED,   /* of `*ret_failed` */
+};
+
+/* Bytes that `fd` takes without blocking, from below: the send buffer is charged for more than
+ * payload. */
+static size_t send_room(int fd)
+{
+	uint32_t mem[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(mem);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0)
+		return RELAY_BATCH_BYTES;
+	return mem[SK_MEMINFO_SNDBUF] > mem[SK_MEMINFO_WMEM_QUEUED]
+		       ? mem[SK_MEMINFO_SNDBUF] - mem[SK_MEMINFO_WMEM_QUEUED]
+		       : 0;
+}
+
+static void note_bytes(struct conn *conn, struct flow *flow, size_t n)
+{
+	flow->bytes += n;
+	conn->active_ns = loop_now_ns(conn->worker->loop);
+	stats_add(flow == &conn->inbound ? &conn->worker->stats.bytes_in
+					 : &conn->worker->stats.bytes_out,
+		  n);
+}
+
+/* kTLS out of the socket is cheaper by copy in large reads than by splice, one record a call
+ * (measured: docs/performance.md); `splice: on` takes the way without copies in both directions all
+ * the same. */
+static bool wants_splice(const struct conn *conn, const struct flow *flow)
+{
+	enum config_splice mode = conn->route->config->splice;
+
+	return flow->bulk_reads && mode != CONFIG_SPLICE_OFF && flow->from->transport->spliceable &&
+	       flow->to->transport->spliceable &&
+	       (mode == CONFIG_SPLICE_ON || !flow->from->transport->is_tls);
+}
+
+/* Writes what the flow has read before. LEG_OK: nothing is left of it. */
+static enum leg_result deliver(struct conn *conn, struct flow *flow)
+{
+	struct leg *to = flow->to;
+
+	if (leg_blocked(to)) {
+		enum leg_result r = leg_flush(to, conn->worker);
+
+		if (r != LEG_OK)
+			return r;
+	}
+	if (!flow->pipe)
+		return LEG_OK;
+	while (flow->pipe->bytes) {
+		ssize_t n = splice(flow->pipe->read_fd, NULL, leg_fd(to), NULL, flow->pipe->bytes,
+				   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			to->writable = false;
+			return LEG_AGAIN;
+		}
+		if (n <= 0)
+			return leg_fail_errno(to, n < 0 ? errno : EPIPE);
+		flow->pipe->bytes -= (size_t)n;
+		if (to->keys)
+			to->keys->tx_sequence += (uint64_t)n / TLS_PLAINTEXT_BYTES_MAX + 1;
+	}
+	return LEG_OK;
+}
+
+static void give_back_pipe(struct conn *conn, struct flow *flow)
+{
+	pipe_pool_put(&conn->worker->pipes, flow->pipe);
+	flow->pipe = NULL;
+}
+
+static enum leg_result copy_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
+{
+	struct leg *from = flow->from, *to = flow->to;
+	size_t want = RELAY_BULK_BYTES;
+	struct batch batch;
+	enum leg_result r;
+
+	if (flow->bulk_reads)
+		want = MAX(MIN(send_room(leg_fd(to)), (size_t)RELAY_BATCH_BYTES),
+			   (size_t)4 * RELAY_BULK_BYTES);
+	*ret_failed = from;
+	r = from->transport->recv(from, conn->worker, to, want, &batch);
+	if (r != LEG_OK || !batch.bytes)
+		return r;
+	flow->bulk_reads = batch.bytes >= RELAY_BULK_BYTES ? flow->bulk_reads + 1 : 0;
+	note_bytes(conn, flow, batch.bytes);
+	*ret_failed = to;
+	return to->transport->send(to, conn->worker, &batch);
+}
+
+/* One splice in; the way out is deliver()'s. Only ever into an empty pipe: older kernels lose kTLS
+ * data at a pipe that fills up. */
+static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
+{
+	struct leg *from = flow->from, *to = flow->to;
+	ssize_t n;
+
+	*ret_failed = to;
+	if (to->keys) {
+		enum leg_result r = leg_before_records(
+			to, conn->worker, flow->pipe->capacity / TLS_PLAINTEXT_BYTES_MAX + 1);
+
+		if (r != LEG_OK)
+			return r;
+	}
+	*ret_failed = from;
+	do {
+		n = splice(leg_fd(from), NULL, flow->pipe->write_fd, NULL, flow->pipe->capacity,
+			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN) {
+		from->readable = false;
+		return LEG_AGAIN;
+	}
+	if (n <= 0)
+		/* The end, an error, or (kTLS) a control record at the head: a read tells which. */
+		return copy_once(conn, flow, ret_failed);
+	flow->pipe->bytes = (size_t)n;
+	from->empty_records = 0;
+	/* A kTLS splice gives one record at most, so a full one is all that can be asked of it. */
+	if (n < (from->keys ? RELAY_BULK_BYTES / 4 : RELAY_BULK_BYTES))
+		flow->bulk_reads = 0;
+	note_bytes(conn, flow, (size_t)n);
+	stats_add(&conn->worker->stats.bytes_spliced, (uint64_t)n);
+	return LEG_OK;
+}
+
+static enum leg_result move_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
+{
+	if (flow->from->ended)
+		return LEG_EOF;
+	if (wants_splice(conn, flow)) {
+		if (!flow->pipe)
+			flow->pipe = pipe_pool_get(&conn->worker->pipes,
+						   loop_now_ns(conn->worker->loop));
+		if (flow->pipe)
+			return splice_once(conn, flow, ret_failed);
+	}
+	return copy_once(conn, flow, ret_failed);
+}
+
+static enum turn flow_turn(struct conn *conn, struct flow *flow, struct leg **ret_failed)
+{
+	uint64_t stop_at = flow->bytes + RELAY_TURN_BYTES_MAX;
+	enum leg_result r;
+
+	if (flow->finished)
+		return TURN_FINISHED;
+	for (;;) {
+		*ret_failed = flow->to;
+		r = deliver(conn, flow);
+		if (r != LEG_OK)
+			break;
+		if (!flow->from->ended && !flow->from->readable) {
+			r = LEG_AGAIN;
+			break;
+		}
+		if (flow->bytes >= stop_at)
+			return TURN_MORE;
+		r = move_once(conn, flow, ret_failed);
+		if (r == LEG_EOF) {
+			*ret_failed = flow->to;
+			r = leg_finish(flow->to, conn->worker);
+			if (r == LEG_OK) {
+				flow->finished = true;
+				give_back_pipe(conn, flow);
+				return TURN_FINISHED;
+			}
+		}
+		if (r != LEG_OK)
+			break;
+	}
+	if (flow->pipe && !flow->pipe->bytes)
+		give_back_pipe(conn, flow);
+	return r == LEG_FAILED ? TURN_FAILED : TURN_WAIT;
+}
+
+/* Who ended first names the reason. */
+static void note_end(struct conn *conn, const struct flow *flow)
+{
+	if (conn->inbound.finished && conn->outbound.finished)
+		return;
+	if (flow->from->truncated)
+		conn->reason = CLOSE_PEER_TRUNCATED;
+	else
+		conn->reason = flow->from->is_client ? CLOSE_CLIENT_CLOSED : CLOSE_UPSTREAM_CLOSED;
+}
+
+static void relay_turn(struct conn *conn)
+{
+	struct flow *flows[] = { &conn->inbound, &conn->outbound };
+	bool more = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flows); i++) {
+		struct leg *failed = NULL;
+		bool was_finished = flows[i]->finished;
+
+		switch (flow_turn(conn, flows[i], &failed)) {
+		case TURN_WAIT:
+			break;
+		case TURN_MORE:
+			more = true;
+			break;
+		case TURN_FINISHED:
+			if (!was_finished)
+				note_end(conn, flows[i]);
+			break;
+		case TURN_FAILED:
+			conn_on_leg_failed(conn, failed);
+			return;
+		}
+	}
+	if (conn->inbound.finished && conn->outbound.finished) {
+		conn_close(conn, conn->reason);
+		return;
+	}
+	if (more)
+		loop_task_queue(conn->worker->loop, &conn->task);
+}
+
+static void on_task(struct loop_task *task)
+{
+	relay_turn(container_of(task, struct conn, task));
+}
+
+void conn_relay_ready(struct conn *conn, struct leg *leg, uint32_t events)
+{
+	(void)leg;
+	(void)events;
+	relay_turn(conn);
+}
+
+void conn_relay_start(struct conn *conn)
+{
+	conn->inbound = (struct flow){ .from = &conn->accepted, .to = &conn->dialed };
+	conn->outbound = (struct flow){ .from = &conn->dialed, .to = &conn->accepted };
+	conn->task.run = on_task;
+	conn->accepted.readable = conn->accepted.writable = true;
+	conn->dialed.readable = conn->dialed.writable = true;
+	conn->active_ns = loop_now_ns(conn->worker->loop);
+	conn_set_state(conn, CONN_RELAY);
+	relay_turn(conn);
+}
+
+void conn_relay_fini(struct conn *conn)
+{
+	loop_task_cancel(conn->worker->loop, &conn->task);
+	give_back_pipe(conn, &conn->inbound);
+	give_back_pipe(conn, &conn->outbound);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Routes built from a configuration (snapshot.h). Built on the main thread; read by all workers. */
+#include "dataplane/snapshot.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+static enum tls_cipher cipher_of(enum config_cipher cipher)
+{
+	static const enum tls_cipher map[CONFIG_CIPHER_COUNT] = {
+		[CONFIG_AES_128_GCM] = TLS_CIPHER_AES_128_GCM_SHA256,
+		[CONFIG_AES_256_GCM] = TLS_CIPHER_AES_256_GCM_SHA384,
+		[CONFIG_CHACHA20_POLY1305] = TLS_CIPHER_CHACHA20_POLY1305_SHA256,
+	};
+
+	return map[cipher];
+}
+
+static int build_tls(struct route *route, struct err_text *err)
+{
+	const struct config_tls *tls = &route->config->tls;
+	struct tls_context_params params = {
+		.is_server = route->config->role == CONFIG_ROLE_FRONT,
+		.certificate_file = tls->certificate,
+		.key_file = tls->key,
+		.root_files = (const char *const *)tls->roots.items,
+		.root_file_count = tls->roots.count,
+		.min_version = (uint16_t)tls->min_version,
+		.cipher_count = tls->cipher_count,
+		.alpn = (const char *const *)tls->alpn.items,
+		.alpn_count = tls->alpn.count,
+		.server_name = tls->server_name,
+	};
+	int r;
+
+	for (size_t i = 0; i < tls->cipher_count; i++)
+		params.ciphers[i] = cipher_of(tls->ciphers[i]);
+	r = tls_context_new(&params, &route->tls, err);
+	return r > 0 ? -EINVAL : r;
+}
+
+/* Which transport a listener will use, said once at start with the reason. */
+static int choose_transport(struct route *route, const struct ktls_support *ktls,
+			    struct err_text *err)
+{
+	const struct config_listener *config = route->config;
+	bool all_13 = ktls->ulp, all_12 = ktls->ulp;
+	const char *why = "ktls: off";
+
+	for (size_t i = 0; i < config->tls.cipher_count; i++) {
+		all_13 = all_13 && ktls->cipher13[cipher_of(config->tls.ciphers[i])];
+		all_12 = all_12 && ktls->cipher12[cipher_of(config->tls.ciphers[i])];
+	}
+	route->ktls = ktls;
+	if (config->ktls == CONFIG_KTLS_REQUIRED) {
+		if (!all_13)
+			return err_set(
+				err, -EOPNOTSUPP,
+				"listener %s: ktls: required, but this kernel has it not: %s",
+				config->name, ktls->why);
+		route->use_ktls_13 = true;
+		route->use_ktls_12 = all_12;
+		why = "ktls: required";
+	} else if (config->ktls == CONFIG_KTLS_AUTO) {
+		/* Without re-keying a KeyUpdate ends a connection; our own record layer goes on.
+		 * TLS 1.2 has none. */
+		route->use_ktls_13 = all_13 && ktls->rekey;
+		route->use_ktls_12 = all_12;
+		why = route->use_ktls_13 ? "the kernel has TLS and can re-key"
+		      : all_13		 ? "the kernel has TLS but can not re-key (Linux 6.14 can)"
+					 : ktls->why;
+	}
+	log_msg(LOG_INFO, "transport", "listener %s: %s for TLS 1.3: %s", config->name,
+		route->use_ktls_13 ? "ktls" : "aead", why);
+	return 0;
+}
+
+static int route_init(struct route *route, const struct config_listener *config,
+		      const struct ktls_support *ktls, struct err_text *err)
+{
+	struct err_text why;
+	int r;
+
+	route->config = config;
+	route->unix_fd = -1;
+	pthread_mutex_init(&route->addresses_mutex, NULL);
+	r = build_tls(route, err);
+	if (r < 0)
+		return r;
+	r = choose_transport(route, ktls, err);
+	if (r < 0)
+		return r;
+	if (route_resolve(route, &why) < 0)
+		log_msg(LOG_WARNING, "unresolved",
+			"listener %s: %s; clients get a clean end until it resolves", config->name,
+			why.text);
+	return 0;
+}
+
+int snapshot_new(const struct config *config, struct snapshot **ret, struct err_text *err)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	int r;
+
+	if (!snapshot)
+		return err_set(err, -ENOMEM, "out of memory");
+	snapshot->routes = calloc(config->listener_count, sizeof(*snapshot->routes));
+	if (!snapshot->routes) {
+		free(snapshot);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	ktls_probe(&snapshot->ktls);
+	for (size_t i = 0; i < config->listener_count; i++) {
+		snapshot->route_count++;
+		r = route_init(&snapshot->routes[i], &config->listeners[i], &snapshot->ktls, err);
+		if (r < 0) {
+			snapshot_free(snapshot);
+			return r;
+		}
+	}
+	*ret = snapshot;
+	return 0;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	if (!snapshot)
+		return;
+	for (size_t i = 0; i < snapshot->route_count; i++) {
+		if (snapshot->routes[i].unix_fd >= 0)
+			unlink(snapshot->routes[i].config->listen.host);
+		tls_context_unref(snapshot->routes[i].tls);
+		pthread_mutex_destroy(&snapshot->routes[i].addresses_mutex);
+	}
+	free(snapshot->routes);
+	free(snapshot);
+}
+
+static void route_publish(struct route *route, const struct upstream_address *addresses,
+			  size_t count)
+{
+	pthread_mutex_lock(&route->addresses_mutex);
+	memcpy(route->addresses, addresses, count * sizeof(*addresses));
+	route->address_count = count;
+	pthread_mutex_unlock(&route->addresses_mutex);
+}
+
+int route_resolve(struct route *route, struct err_text *err)
+{
+	const struct endpoint *upstream = &route->config->upstream;
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *list, *it;
+	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
+	size_t count = 0;
+	char port[8];
+	int r;
+
+	if (endpoint_sockaddr(upstream, &addresses[0].addr, &addresses[0].len) == 0) {
+		route_publish(route, addresses, 1);
+		return 0;
+	}
+	snprintf(port, sizeof(port), "%u", upstream->port);
+	r = getaddrinfo(upstream->host, port, &hints, &list);
+	if (r != 0)
+		return err_set(err, -ENOENT, "upstream %s does not resolve: %s",
+			       route->config->upstream_text, gai_strerror(r));
+	for (it = list; it && count < UPSTREAM_ADDRESSES_MAX; it = it->ai_next, count++) {
+		memcpy(&addresses[count].addr, it->ai_addr, it->ai_addrlen);
+		addresses[count].len = it->ai_addrlen;
+	}
+	freeaddrinfo(list);
+	route_publish(route, addresses, count);
+	return 0;
+}
+
+size_t route_addresses(struct route *route, struct upstream_address ret[UPSTREAM_ADDRESSES_MAX])
+{
+	size_t count;
+
+	pthread_mutex_lock(&route->addresses_mutex);
+	count = route->address_count;
+	memcpy(ret, route->addresses, count * sizeof(*ret));
+	pthread_mutex_unlock(&route->addresses_mutex);
+	return count;
+}
+
+static bool any_rule_matches(const struct config_rules *rules, const struct peer *peer)
+{
+	for (size_t i = 0; i < rules->count; i++) {
+		const struct config_rule *rule = &rules->items[i];
+		struct peer_pattern pattern = { .cn = rule->cn,
+						.dns = rule->dns,
+						.uri = rule->uri,
+						.issuer_cn = rule->issuer_cn };
+
+		if (peer_matches(peer, &pattern))
+			return true;
+	}
+	return false;
+}
+
+bool route_admits(const struct route *route, const struct peer *peer, const char **ret_why)
+{
+	if (any_rule_matches(&route->config->deny, peer)) {
+		*ret_why = "a deny rule matches";
+		return false;
+	}
+	if (route->config->allow.count && !any_rule_matches(&route->config->allow, peer)) {
+		*ret_why = "no allow rule matches";
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Socket options of the data plane (socket_options.h). Pure system calls; any thread. */
+#include "dataplane/socket_options.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "base/util.h"
+
+#define KEEPALIVE_PROBES     5
+#define KEEPALIVE_INTERVAL_S 10
+
+static void set(int fd, int level, int option, int value)
+{
+	setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void socket_set_options(int fd, int family, const struct config_timeouts *timeouts)
+{
+	if (family == AF_UNIX)
+		return;
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (timeouts->keepalive_ms) {
+		set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+		set(fd, IPPROTO_TCP, TCP_KEEPIDLE,
+		    (int)MAX(timeouts->keepalive_ms / 1000, (uint64_t)1));
+		set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+		set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+	}
+	if (timeouts->tcp_user_ms)
+		set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+		    (int)MIN(timeouts->tcp_user_ms, (uint64_t)INT32_MAX));
+}

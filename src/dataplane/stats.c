@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counters (stats.h) and the stable names of close reasons. Any thread may sum; only the owner
+ * writes. */
+#include "dataplane/stats.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+static const char *const reason_names[CLOSE_REASON_COUNT] = {
+#define X(suffix, name, text) [CLOSE_##suffix] = name,
+	CLOSE_REASONS(X)
+#undef X
+};
+
+const char *close_reason_name(enum close_reason reason)
+{
+	return reason_names[reason];
+}
+
+void stats_sum(struct stats *sum, const struct stats *from)
+{
+	const uint64_t *in = (const uint64_t *)from;
+	uint64_t *out = (uint64_t *)sum;
+
+	static_assert(sizeof(struct stats) % sizeof(uint64_t) == 0,
+		      "stats is an array of counters");
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(*out); i++)
+		out[i] += __atomic_load_n(&in[i], __ATOMIC_RELAXED);
+}
+
+void stats_log(const struct stats *stats)
+{
+	struct log_line line;
+
+	log_begin(&line, LOG_INFO, "totals");
+#define X(field) log_u64(&line, #field, stats->field);
+	STATS_COUNTERS(X)
+#undef X
+	for (size_t i = 0; i < CLOSE_REASON_COUNT; i++)
+		if (stats->closes[i])
+			log_u64(&line, reason_names[i], stats->closes[i]);
+	for (size_t i = 0; i < TLS_REFUSAL_COUNT; i++)
+		if (stats->refusals[i])
+			log_u64(&line, tls_refusal_name((enum tls_refusal)i), stats->refusals[i]);
+	log_end(&line);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker thread (worker.h): its loop, its listening sockets, and the orders that come from the
+ * main thread as messages.
+ */
+#include "dataplane/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "dataplane/conn.h"
+#include "dataplane/listen_socket.h"
+
+/* Cipher contexts (about 1 KiB each) that active connections of a worker share. */
+#define AEAD_CACHE_SLOTS  256
+#define ACCEPT_BACKOFF_MS 100
+
+struct worker_listener {
+	struct worker *worker;
+	struct route *route;
+	struct loop_accept accept;
+	struct loop_timer backoff;
+	int fd;
+};
+
+static void on_accept(struct loop_accept *accept, int fd)
+{
+	struct worker_listener *listener = container_of(accept, struct worker_listener, accept);
+	struct worker *worker = listener->worker;
+	struct log_line line;
+
+	if (fd >= 0) {
+		conn_accept(worker, listener->route, fd);
+		return;
+	}
+	/* Out of descriptors or memory: the backlog waits in the kernel, and we look again a little
+	 * later. */
+	stats_add(&worker->stats.accept_errors, 1);
+	stats_add(&worker->stats.accept_backoffs, 1);
+	log_begin(&line, LOG_WARNING, "accept_backoff");
+	log_str(&line, "listener", listener->route->config->name);
+	log_str(&line, "error", strerrorname_np(-fd));
+	log_str(&line, "msg",
+		fd == -EMFILE
+			? "out of file descriptors: raise LimitNOFILE, or lower limits.connections"
+			: NULL);
+	log_u64(&line, "retry_ms", ACCEPT_BACKOFF_MS);
+	log_end(&line);
+	loop_timer_set(worker->loop, &listener->backoff,
+		       loop_now_ns(worker->loop) + ACCEPT_BACKOFF_MS * NSEC_PER_MSEC);
+}
+
+static void on_backoff_over(struct loop_timer *timer)
+{
+	struct worker_listener *listener = container_of(timer, struct worker_listener, backoff);
+
+	loop_accept_start(listener->worker->loop, &listener->accept, listener->accept.fd,
+			  on_accept);
+}
+
+static int open_listeners(struct worker *worker, struct snapshot *snapshot, struct err_text *err)
+{
+	worker->listeners = calloc(snapshot->route_count, sizeof(*worker->listeners));
+	if (!worker->listeners)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < snapshot->route_count; i++) {
+		struct worker_listener *listener = &worker->listeners[i];
+		int fd = listen_socket_open(&snapshot->routes[i], worker->index, err);
+
+		if (fd < 0)
+			return fd;
+		*listener = (struct worker_listener){ .worker = worker,
+						      .route = &snapshot->routes[i],
+						      .fd = fd };
+		listener->accept.fd = -1;
+		listener->backoff.on_fire = on_backoff_over;
+		worker->listener_count++;
+	}
+	return 0;
+}
+
+int worker_new(unsigned int index, enum loop_kind kind, struct snapshot *snapshot,
+	       struct worker **ret, struct err_text *err)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int r;
+
+	if (!worker)
+		return err_set(err, -ENOMEM, "out of memory");
+	worker->index = index;
+	list_init(&worker->conns);
+	pipe_pool_init(&worker->pipes);
+	worker->buffer = mmap(NULL, WORKER_BUFFER_BYTES, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (worker->buffer == MAP_FAILED) {
+		worker->buffer = NULL;
+		r = err_set(err, -ENOMEM, "out of memory");
+		goto fail;
+	}
+	/* It holds plaintext of everybody: not for cores. */
+	madvise(worker->buffer, WORKER_BUFFER_BYTES, MADV_DONTDUMP);
+	r = aead_cache_new(AEAD_CACHE_SLOTS, &worker->aead_cache);
+	if (r < 0) {
+		err_set(err, r, "no cipher contexts: %s", strerror(-r));
+		goto fail;
+	}
+	r = loop_new(kind, &worker->loop, err);
+	if (r < 0)
+		goto fail;
+	r = open_listeners(worker, snapshot, err);
+	if (r < 0)
+		goto fail;
+	*ret = worker;
+	return 0;
+fail:
+	worker_free(worker);
+	return r;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	char name[16];
+	int r;
+
+	snprintf(name, sizeof(name), "worker-%u", worker->index);
+	pthread_setname_np(pthread_self(), name);
+	for (size_t i = 0; i < worker->listener_count; i++) {
+		struct worker_listener *listener = &worker->listeners[i];
+
+		r = loop_accept_start(worker->loop, &listener->accept, TAKE_FD(listener->fd),
+				      on_accept);
+		if (r < 0)
+			log_msg(LOG_ERROR, "accept_failed", "listener %s: %s",
+				listener->route->config->name, strerror(-r));
+	}
+	r = loop_run(worker->loop);
+	if (r < 0)
+		log_msg(LOG_ERROR, "loop_failed", "worker %u: %s", worker->index, strerror(-r));
+	return NULL;
+}
+
+int worker_start(struct worker *worker)
+{
+	return -pthread_create(&worker->thread, NULL, worker_main, worker);
+}
+
+static void stop_accepting(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->listener_count; i++) {
+		loop_timer_cancel(worker->loop, &worker->listeners[i].backoff);
+		loop_accept_close(worker->loop, &worker->listeners[i].accept);
+	}
+}
+
+/* Time is up: everybody is told; who still lingers when it is called again is cut. */
+static void on_drain_timer(struct loop_timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, drain_timer);
+	struct list_node *it, *next;
+	uint64_t longest_ms = 1;
+
+	list_for_each_safe (it, next, &worker->conns)
+		longest_ms =
+			MAX(longest_ms,
+			    container_of(it, struct conn, node)->route->config->timeouts.linger_ms);
+	loop_timer_set(worker->loop, timer, loop_now_ns(worker->loop) + longest_ms * NSEC_PER_MSEC);
+	list_for_each_safe (it, next, &worker->conns)
+		conn_drain(container_of(it, struct conn, node));
+}
+
+struct drain_order {
+	struct loop_msg msg;
+	struct worker *worker;
+	uint64_t deadline_ms;
+};
+
+static void on_drain_order(struct loop_msg *msg)
+{
+	struct drain_order *order = container_of(msg, struct drain_order, msg);
+	struct worker *worker = order->worker;
+
+	worker->draining = true;
+	stop_accepting(worker);
+	worker->drain_timer.on_fire = on_drain_timer;
+	loop_timer_set(worker->loop, &worker->drain_timer,
+		       loop_now_ns(worker->loop) + order->deadline_ms * NSEC_PER_MSEC);
+	free(order);
+	worker_on_conn_gone(worker);
+}
+
+void worker_drain(struct worker *worker, uint64_t deadline_ms)
+{
+	struct drain_order *order = calloc(1, sizeof(*order));
+
+	if (!order)
+		abort(); /* told to stop and not even able to say so */
+	*order = (struct drain_order){ .msg.deliver = on_drain_order,
+				       .worker = worker,
+				       .deadline_ms = deadline_ms };
+	loop_post(worker->loop, &order->msg);
+}
+
+void worker_on_conn_gone(struct worker *worker)
+{
+	if (!worker->draining || worker->conn_count)
+		return;
+	loop_timer_cancel(worker->loop, &worker->drain_timer);
+	loop_stop(worker->loop);
+}
+
+void worker_join(struct worker *worker)
+{
+	pthread_join(worker->thread, NULL);
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker)
+		return;
+	for (size_t i = 0; i < worker->listener_count; i++)
+		if (worker->listeners[i].fd >= 0)
+			close(worker->listeners[i].fd);
+	free(worker->listeners);
+	if (worker->loop)
+		loop_free(worker->loop);
+	if (worker->aead_cache)
+		aead_cache_free(worker->aead_cache);
+	pipe_pool_fini(&worker->pipes);
+	if (worker->buffer)
+		munmap(worker->buffer, WORKER_BUFFER_BYTES);
+	free(worker);
+}

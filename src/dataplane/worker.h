@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker: one thread, one loop, and what its connections share: the large buffer, the pipes, the
+ * cipher contexts, the counters.
+ */
+#ifndef SALLYPORT_DATAPLANE_WORKER_H
+#define SALLYPORT_DATAPLANE_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "dataplane/pipe_pool.h"
+#include "dataplane/snapshot.h"
+#include "dataplane/stats.h"
+#include "limits/limits.h"
+#include "loop/loop.h"
+#include "tls/aead.h"
+
+/* Room for a batch of full records with their gaps, plus an incomplete record before it. */
+#define WORKER_BUFFER_BYTES (RELAY_BATCH_BYTES + 16 * 64 + 2 * TLS_RECORD_BYTES_MAX)
+
+struct worker_listener;
+
+struct worker {
+	unsigned int index;
+	pthread_t thread;
+	struct loop *loop;
+	uint8_t *buffer; /* WORKER_BUFFER_BYTES; nobody's across two callbacks */
+	struct aead_cache *aead_cache;
+	struct pipe_pool pipes;
+	struct list_node conns; /* live, oldest first */
+	uint64_t conn_count, next_conn_id;
+	struct worker_listener *listeners;
+	size_t listener_count;
+	struct stats stats; /* written by this thread, read by others when it has stopped, or as
+			       approximate */
+	struct loop_timer drain_timer;
+	bool draining;
+};
+
+/* Creates the loop, the buffers and the listening sockets of all routes. 0 or -errno with `err`. */
+int worker_new(unsigned int index, enum loop_kind kind, struct snapshot *snapshot,
+	       struct worker **ret, struct err_text *err);
+int worker_start(struct worker *worker);
+/* Any thread: stop accepting, let connections finish, end the rest after `deadline_ms` (0: at
+ * once). */
+void worker_drain(struct worker *worker, uint64_t deadline_ms);
+void worker_join(struct worker *worker);
+void worker_free(struct worker *worker);
+
+/* A connection has gone: the last one ends a draining worker. */
+void worker_on_conn_gone(struct worker *worker);
+
+#endif
