@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads PEM files whole, once, with every way to be wrong told apart. The bytes of a file are wiped
+ * after use, whether they held a key or not. Called from where contexts are made, never by a
+ * worker.
+ */
+#include "tls/pem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "base/secret.h"
+#include "base/util.h"
+#include "limits/limits.h"
+
+struct contents {
+	uint8_t *bytes;
+	size_t len;
+	mode_t mode;
+};
+
+static void contents_fini(struct contents *c)
+{
+	if (c->bytes)
+		secret_wipe(c->bytes, c->len);
+	free(c->bytes);
+}
+
+#define cleanup_contents __attribute__((cleanup(contents_fini)))
+
+static int read_all(int fd, size_t room, struct contents *ret)
+{
+	while (ret->len < room) {
+		ssize_t n = read(fd, ret->bytes + ret->len, room - ret->len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		ret->len += (size_t)n;
+	}
+	return 0;
+}
+
+static int load(const char *file, struct contents *ret, struct err_text *err)
+{
+	cleanup_close int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	size_t room;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set(err, PEM_FAULT, "%s: %s", file, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, PEM_FAULT, "%s: not a regular file", file);
+	if (st.st_size > PEM_FILE_BYTES_MAX)
+		return err_set(err, PEM_FAULT, "%s: larger than %d MiB", file,
+			       PEM_FILE_BYTES_MAX >> 20);
+	room = (size_t)st.st_size + 1; /* one more, to see that it does not grow meanwhile */
+	ret->mode = st.st_mode;
+	ret->bytes = malloc(room);
+	if (!ret->bytes)
+		return -ENOMEM;
+	r = read_all(fd, room, ret);
+	if (r)
+		return err_set(err, PEM_FAULT, "%s: %s", file, strerror(-r));
+	if (ret->len == room)
+		return err_set(err, PEM_FAULT, "%s: changes while it is read", file);
+	if (!ret->len)
+		return err_set(err, PEM_FAULT, "%s: empty", file);
+	return 0;
+}
+
+/* The oldest entry of libcrypto's queue as text; the queue is empty afterwards. */
+static const char *crypto_reason(void)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_error());
+
+	ERR_clear_error();
+	return reason ? reason : "unknown reason";
+}
+
+static bool at_end(void)
+{
+	unsigned long e = ERR_peek_last_error();
+
+	return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+}
+
+static int read_certificates(const char *file, BIO *bio, size_t max, STACK_OF(X509) * certificates,
+			     struct err_text *err)
+{
+	for (;;) {
+		X509 *certificate;
+		int count = sk_X509_num(certificates);
+
+		ERR_clear_error();
+		certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+		if (!certificate && at_end() && count > 0)
+			break;
+		if (!certificate && at_end())
+			return err_set(err, PEM_FAULT, "%s: holds no PEM certificate", file);
+		if (!certificate)
+			return err_set(err, PEM_FAULT, "%s: certificate number %d: %s", file,
+				       count + 1, crypto_reason());
+		if ((size_t)count == max) {
+			X509_free(certificate);
+			return err_set(err, PEM_FAULT, "%s: more than %zu certificates", file, max);
+		}
+		if (!sk_X509_push(certificates, certificate)) {
+			X509_free(certificate);
+			return -ENOMEM;
+		}
+	}
+	ERR_clear_error();
+	return 0;
+}
+
+int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret, struct err_text *err)
+{
+	cleanup_contents struct contents contents = { 0 };
+	STACK_OF(X509) * certificates;
+	BIO *bio;
+	int r = load(file, &contents, err);
+
+	if (r)
+		return r;
+	bio = BIO_new_mem_buf(contents.bytes, (int)contents.len);
+	certificates = sk_X509_new_null();
+	r = bio && certificates ? read_certificates(file, bio, max, certificates, err) : -ENOMEM;
+	BIO_free(bio);
+	if (r) {
+		sk_X509_pop_free(certificates, X509_free);
+		return r;
+	}
+	*ret = certificates;
+	return 0;
+}
+
+/* Nobody is there to type a password. */
+static int refuse_password(char *buf, int size, int writing, void *data)
+{
+	*(bool *)data = true;
+	return -1;
+}
+
+int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err)
+{
+	cleanup_contents struct contents contents = { 0 };
+	bool encrypted = false;
+	EVP_PKEY *key;
+	BIO *bio;
+	int r = load(file, &contents, err);
+
+	if (r)
+		return r;
+	if (contents.mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH))
+		return err_set(err, PEM_FAULT,
+			       "%s: others than its owner may read or change it (mode %04o): "
+			       "chmod 600 %s",
+			       file, (unsigned int)(contents.mode & 07777), file);
+	bio = BIO_new_mem_buf(contents.bytes, (int)contents.len);
+	if (!bio)
+		return -ENOMEM;
+	ERR_clear_error();
+	key = PEM_read_bio_PrivateKey(bio, NULL, refuse_password, &encrypted);
+	BIO_free(bio);
+	if (!key && encrypted)
+		return err_set(err, PEM_FAULT,
+			       "%s: the key is encrypted with a password; a key without one is "
+			       "needed (openssl pkey -in FILE -out FILE)",
+			       file);
+	if (!key)
+		return err_set(err, PEM_FAULT, "%s: holds no PEM private key (%s)", file,
+			       crypto_reason());
+	ERR_clear_error();
+	*ret = key;
+	return 0;
+}

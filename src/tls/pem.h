@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of tls/ only: certificates and keys out of PEM files, with reasons a person can act on.
+ */
+#ifndef SALLYPORT_TLS_PEM_H
+#define SALLYPORT_TLS_PEM_H
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "base/err.h"
+
+/* A file that is wrong, as against -errno for a machine that is out of something. */
+#define PEM_FAULT 1
+
+/* All certificates of the file in its order, at least one and at most `max`. Owned by the caller.
+ * 0, PEM_FAULT or -ENOMEM. */
+int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret,
+			  struct err_text *err);
+/* The first private key of a file that nobody but its owner may touch. Never asks for a password.
+ */
+int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err);
+
+#endif
