@@ -1,10 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entry: a table of verbs, one file a verb. */
-#include <stdio.h>
+/*
+ * Entry of the program: one table of verbs, one file a verb. Nothing else happens here; each verb
+ * parses its own options and returns the exit code.
+ */
+#include <string.h>
+
+#include "base/util.h"
+#include "cli/cli.h"
+
+const struct cli_verb cli_verbs[] = {
+	{ "proxy", "run the proxy of a configuration", cli_proxy_help, cli_proxy },
+	{ "check", "find every mistake in a configuration", cli_check_help, cli_check },
+	{ "probe", "say what this host and its kernel can do", cli_probe_help, cli_probe },
+	{ "dev", "an embedded CA for laptops and tests", cli_dev_help, cli_dev },
+	{ "help", "show the help of a verb", NULL, cli_help },
+	{ NULL, NULL, NULL, NULL },
+};
+
+#define VERBS_MAX 16
+
+static int unknown_verb(const char *text)
+{
+	const char *names[VERBS_MAX + 1] = { NULL };
+
+	_Static_assert(ARRAY_SIZE(cli_verbs) <= VERBS_MAX, "names[] holds every verb");
+	for (size_t i = 0; cli_verbs[i].name; i++)
+		names[i] = cli_verbs[i].name;
+	return cli_usage_error("sallyport", "unknown %s '%s'%s",
+			       text[0] == '-' ? "option" : "command", text,
+			       cli_did_you_mean(text, names));
+}
 
 int main(int argc, char **argv)
 {
-	(void)argc;
-	printf("%s %s\n", argv[0], SALLYPORT_VERSION);
-	return 0;
+	if (argc < 2) {
+		fputs(cli_help_text, stderr);
+		return CLI_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return cli_help(NULL, 1, argv);
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+		return cli_version();
+	for (size_t i = 0; cli_verbs[i].name; i++)
+		if (strcmp(argv[1], cli_verbs[i].name) == 0 && cli_verbs[i].run)
+			return cli_verbs[i].run(&cli_verbs[i], argc - 1, argv + 1);
+	return unknown_verb(argv[1]);
 }
