@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Set-up of a ring, and the probe that tells a person why there can be none. The probe does not
+ * look at version numbers: it makes a ring and asks it for the two operations that the loop lives
+ * on, in a way that tells a kernel that knows them from one that does not.
+ *
+ * No state; any thread.
+ */
+#include "loop/loop_io_uring_setup.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "base/util.h"
+#include "loop/loop_backend.h"
+
+#define SQ_ENTRIES_MAX	256u
+#define PROBE_WAIT_SECS 2
+
+int loop_io_uring_setup(struct io_uring *ring, unsigned cq_entries, unsigned flags)
+{
+	/* From the cheapest way of completing (work is done when we ask for it, on our thread) to
+	 * what every kernel with multishot accept has. */
+	static const unsigned ways[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+		IORING_SETUP_SUBMIT_ALL,
+	};
+	int r = -EINVAL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways) && r == -EINVAL; i++) {
+		struct io_uring_params params = {
+			.flags = ways[i] | flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+			.cq_entries = cq_entries,
+		};
+
+		r = io_uring_queue_init_params(MIN(SQ_ENTRIES_MAX, cq_entries), ring, &params);
+	}
+	return r;
+}
+
+static int probe_disabled_sysctl(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
+	int value = -1;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%d", &value) != 1)
+		value = -1;
+	fclose(file);
+	return value;
+}
+
+int loop_io_uring_explain(int error, int disabled, struct err_text *err)
+{
+	switch (error) {
+	case -EPERM:
+	case -EACCES:
+		if (disabled == 2)
+			return err_set(err, error,
+				       "io_uring is switched off on this host "
+				       "(kernel.io_uring_disabled = 2); "
+				       "`sysctl kernel.io_uring_disabled=0` allows it");
+		if (disabled == 1)
+			return err_set(err, error,
+				       "io_uring is for privileged processes only on this host "
+				       "(kernel.io_uring_disabled = 1); put this process into the "
+				       "group of kernel.io_uring_group, or "
+				       "`sysctl kernel.io_uring_disabled=0`");
+		return err_set(err, error,
+			       "io_uring is forbidden to this process, most likely by the seccomp "
+			       "profile of its container or unit; allow io_uring_setup, "
+			       "io_uring_enter and io_uring_register there");
+	case -ENOSYS:
+		return err_set(err, error,
+			       "this kernel has no io_uring (CONFIG_IO_URING is off, it is older "
+			       "than 5.1, or a seccomp profile hides it); it takes 5.19 or newer");
+	case -ENOMEM:
+		return err_set(err, error,
+			       "no memory for an io_uring ring: on kernels before 5.12 it counts "
+			       "as locked memory; raise RLIMIT_MEMLOCK (LimitMEMLOCK=)");
+	case -EMFILE:
+	case -ENFILE:
+		return err_set(err, error,
+			       "no file descriptor left for an io_uring ring; raise "
+			       "RLIMIT_NOFILE (LimitNOFILE=)");
+	case -EINVAL:
+		return err_set(err, error,
+			       "this kernel's io_uring is too old; it takes 5.19 or "
+			       "newer");
+	default:
+		return err_set(err, error, "io_uring_setup failed: %s", strerror(-error));
+	}
+}
+
+/* What is missing in the answers to the two requests of the probe, or NULL. */
+static const char *probe_missing(struct io_uring *ring)
+{
+	const char *missing = NULL;
+	struct io_uring_cqe *cqe;
+	unsigned head, answers = 0;
+
+	io_uring_for_each_cqe(ring, head, cqe)
+	{
+		answers++;
+		if (cqe->user_data == LOOP_SLOT_WATCH &&
+		    (cqe->res < 0 || !(cqe->flags & IORING_CQE_F_MORE)))
+			missing = "multishot poll (kernel 5.13)";
+		/* Not a socket, and known to be none only by a kernel that read the flag. */
+		if (cqe->user_data == LOOP_SLOT_ACCEPT && cqe->res != -ENOTSOCK)
+			missing = "multishot accept (kernel 5.19)";
+	}
+	return answers < 2 ? "answers to multishot poll and accept" : missing;
+}
+
+static int probe_operations(struct io_uring *ring, int event_fd, struct err_text *err)
+{
+	struct __kernel_timespec timeout = { .tv_sec = PROBE_WAIT_SECS };
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+	const char *missing;
+	int r;
+
+	if (!(ring->features & IORING_FEAT_EXT_ARG) || !(ring->features & IORING_FEAT_CQE_SKIP))
+		return err_set(err, -EOPNOTSUPP,
+			       "this kernel's io_uring is too old; it takes 5.19 or newer");
+	sqe = io_uring_get_sqe(ring);
+	io_uring_prep_multishot_accept(sqe, event_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	sqe->user_data = LOOP_SLOT_ACCEPT;
+	sqe = io_uring_get_sqe(ring);
+	io_uring_prep_poll_multishot(sqe, event_fd, POLLIN);
+	sqe->user_data = LOOP_SLOT_WATCH;
+	r = io_uring_submit_and_wait_timeout(ring, &cqe, 2, &timeout, NULL);
+	if (r < 0 && r != -ETIME && r != -EINTR)
+		return err_set(err, r, "io_uring_enter failed: %s", strerror(-r));
+	missing = probe_missing(ring);
+	if (missing)
+		return err_set(err, -EOPNOTSUPP, "this kernel's io_uring lacks %s", missing);
+	return 0;
+}
+
+int loop_io_uring_check(struct err_text *err)
+{
+	struct io_uring ring;
+	int event_fd;
+	int r = loop_io_uring_setup(&ring, 8, 0);
+
+	if (r < 0)
+		return loop_io_uring_explain(r, probe_disabled_sysctl(), err);
+	event_fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (event_fd < 0) {
+		r = err_set(err, -errno, "can't make an eventfd: %m");
+	} else {
+		r = probe_operations(&ring, event_fd, err);
+		close(event_fd);
+	}
+	io_uring_queue_exit(&ring);
+	return r;
+}
+
+bool loop_io_uring_usable(struct err_text *ret_why)
+{
+	return loop_io_uring_check(ret_why) == 0;
+}
