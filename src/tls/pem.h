@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of tls/ only: certificates and keys out of PEM files, with reasons a person can act on.
+ * Certificates and keys out of PEM files, with reasons a person can act on. For tls/ and pki/.
  */
 #ifndef SALLYPORT_TLS_PEM_H
 #define SALLYPORT_TLS_PEM_H
