@@ -350,6 +350,8 @@ void loop_report_watch(struct loop_watch *watch, uint32_t poll_events)
 
 	if (poll_events & (POLLIN | POLLRDHUP))
 		events |= LOOP_IN;
+	if (poll_events & POLLRDHUP)
+		events |= LOOP_RDHUP;
 	if (poll_events & POLLOUT)
 		events |= LOOP_OUT;
 	/* Errors and hang-ups are for whoever waits, be it to read, to write or to connect. */
