@@ -182,7 +182,7 @@ static void print_text(const struct dev *dev, const struct embedded_ca_result *r
 	       r->cut ? " (cut: the CA ends then)" : "");
 	if (leaf && (subject->usage & PKI_USAGE_SERVER) && subject->usage != PKI_USAGE_BOTH &&
 	    !subject->san_count)
-		printf("note: no --san; clients look for a server's name there and not in the CN\n");
+		puts("note: no --san; clients look for a server's name there, not in the CN");
 }
 
 /* The options of both; CLI_OK or an exit code that has been explained. */

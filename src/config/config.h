@@ -93,6 +93,10 @@ struct config_listener {
 	struct config_listener_marks marks;
 };
 
+struct config_marks {
+	struct config_mark workers, loop;
+};
+
 struct config {
 	unsigned int workers; /* 0 = one a core */
 	enum config_loop loop;
@@ -100,6 +104,7 @@ struct config {
 	enum log_format log_format;
 	struct config_listener *listeners;
 	size_t listener_count;
+	struct config_marks marks;
 };
 
 /* Frees all strings and the struct; NULL is fine. */

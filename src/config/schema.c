@@ -5,6 +5,7 @@
  */
 #include "config/schema.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,12 +97,13 @@ static const char *refuse_name(const char *text)
 
 static const char *refuse_server_name(const char *text)
 {
+	struct in6_addr address;
+
+	if (inet_pton(AF_INET6, text, &address) == 1)
+		return NULL;
 	if (text[strspn(text, LETTERS "._-")] || text[0] == '.' || strstr(text, ".."))
 		return "not a DNS name (letters, digits, '-' and '_' between dots; no wildcard, no "
 		       "port)";
-	if (!text[strspn(text, "0123456789.")])
-		return "an address can not be a server name: give the DNS name that is in the "
-		       "certificate";
 	return NULL;
 }
 
@@ -151,18 +153,18 @@ static const struct schema_section rule_section = {
 static const struct schema_key tls_keys[] = {
 	{ .name = "certificate",
 	  .kind = SCHEMA_PATH,
-	  .required = true,
+
 	  AT(struct config_tls, certificate),
 	  MARK(struct config_tls, certificate),
 	  .max = PATH_BYTES_MAX,
-	  .help = "PEM file: our certificate, then its intermediates" },
+	  .help = "PEM file: our certificate, its intermediates after it; front needs it" },
 	{ .name = "key",
 	  .kind = SCHEMA_PATH,
-	  .required = true,
+
 	  AT(struct config_tls, key),
 	  MARK(struct config_tls, key),
 	  .max = PATH_BYTES_MAX,
-	  .help = "PEM file: the certificate's private key; not readable by others" },
+	  .help = "PEM file: the certificate's private key, readable by its owner only" },
 	{ .name = "roots",
 	  .kind = SCHEMA_PATHS,
 	  .required = true,
@@ -393,6 +395,7 @@ static const struct schema_key root_keys[] = {
 	{ .name = "workers",
 	  .kind = SCHEMA_NUMBER,
 	  AT(struct config, workers),
+	  MARK(struct config, workers),
 	  .min = 1,
 	  .max = WORKERS_MAX,
 	  .words = auto_words,
@@ -401,6 +404,7 @@ static const struct schema_key root_keys[] = {
 	{ .name = "loop",
 	  .kind = SCHEMA_WORD,
 	  AT(struct config, loop),
+	  MARK(struct config, loop),
 	  .words = loop_words,
 	  .preset = "auto",
 	  .help = "kernel interface of the workers; auto: io_uring if allowed" },

@@ -5,6 +5,7 @@
  */
 #include "config/verify.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -38,6 +39,12 @@ static void verify_listen(const struct config_listener *l, size_t index,
 		problems, l->marks.listen, key_path(index, "listen").text,
 		"'%s' is a name: a listening address is a number, such as %s:%u", l->listen.host,
 		strcmp(l->listen.host, "localhost") == 0 ? "127.0.0.1" : "0.0.0.0", l->listen.port);
+}
+
+/* True if a key of `tls` is not in the file: it is then marked where the section starts. */
+static bool is_absent(const struct config_listener *l, struct config_mark at)
+{
+	return at.line == l->marks.tls.line && at.column == l->marks.tls.column;
 }
 
 /* Numeric endpoints only; a name is equal to nothing. */
@@ -81,14 +88,54 @@ static void verify_upstream(const struct config_listener *l, size_t index,
 				 "round in a circle");
 }
 
-static void verify_tls(const struct config_listener *l, size_t index,
-		       struct config_problems *problems)
+/* Whether the two keys of the pair are there at all. Not judged where one could not be read: its
+ * mark is then elsewhere than its section's. */
+static void verify_pair_of_files(const struct config_listener *l, size_t index,
+				 struct config_problems *problems)
 {
-	if (l->role == CONFIG_ROLE_EGRESS && !l->tls.server_name && l->marks.tls.line)
-		config_error_add(problems, l->marks.tls, key_path(index, "tls.server_name").text,
+	const struct config_tls_marks *marks = &l->tls.marks;
+	bool front = l->role == CONFIG_ROLE_FRONT;
+
+	if (!l->tls.certificate && !l->tls.key && front && is_absent(l, marks->certificate) &&
+	    is_absent(l, marks->key))
+		config_error_add(problems, l->marks.tls, key_path(index, "tls.certificate").text,
+				 "missing: a front must show a certificate (and tls.key its key)");
+	if (!l->tls.certificate && l->tls.key && is_absent(l, marks->certificate))
+		config_error_add(problems, marks->key, key_path(index, "tls.certificate").text,
+				 "missing: there is a key without a certificate");
+	if (l->tls.certificate && !l->tls.key && is_absent(l, marks->key))
+		config_error_add(problems, marks->certificate, key_path(index, "tls.key").text,
+				 "missing: a certificate is of no use without its private key");
+}
+
+/* The name that is expected in the upstream's certificate, or that clients must ask for. */
+static void verify_server_name(const struct config_listener *l, size_t index,
+			       struct config_problems *problems)
+{
+	const char *path = "tls.server_name";
+	struct in6_addr address;
+
+	if (l->role == CONFIG_ROLE_EGRESS && !l->tls.server_name &&
+	    is_absent(l, l->tls.marks.server_name))
+		config_error_add(problems, l->marks.tls, key_path(index, path).text,
 				 "missing: an egress must know which name the upstream's "
 				 "certificate has to carry, or any certificate of the roots could "
 				 "stand in for it");
+	if (l->role == CONFIG_ROLE_FRONT && l->tls.server_name &&
+	    (inet_pton(AF_INET, l->tls.server_name, &address) == 1 ||
+	     inet_pton(AF_INET6, l->tls.server_name, &address) == 1))
+		config_error_add(problems, l->tls.marks.server_name, key_path(index, path).text,
+				 "clients never ask for an address (SNI has names only): every "
+				 "handshake would be refused");
+}
+
+static void verify_tls(const struct config_listener *l, size_t index,
+		       struct config_problems *problems)
+{
+	if (!l->marks.tls.line)
+		return;
+	verify_pair_of_files(l, index, problems);
+	verify_server_name(l, index, problems);
 	for (size_t i = 0; i < l->tls.alpn.count; i++)
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(l->tls.alpn.items[i], l->tls.alpn.items[j]) == 0)
@@ -117,12 +164,24 @@ static void verify_limits(const struct config_listener *l, size_t index,
 				   "later than idle: such a probe is never sent");
 }
 
+/* Whether the "any" address of one takes in the other's; Linux's [::] takes IPv4 too. */
+static bool overlaps(const struct endpoint *a, const struct endpoint *b)
+{
+	struct sockaddr_storage sa, sb;
+	socklen_t la, lb;
+
+	if (a->is_unix || b->is_unix || a->port != b->port || endpoint_sockaddr(a, &sa, &la) < 0 ||
+	    endpoint_sockaddr(b, &sb, &lb) < 0)
+		return false;
+	return (is_any_address(a) && (sa.ss_family == AF_INET6 || sb.ss_family == AF_INET)) ||
+	       (is_any_address(b) && (sb.ss_family == AF_INET6 || sa.ss_family == AF_INET));
+}
+
 /* Listener `b` against an earlier one. */
 static void verify_pair(const struct config *config, size_t a, size_t b,
 			struct config_problems *problems)
 {
 	const struct config_listener *la = &config->listeners[a], *lb = &config->listeners[b];
-	bool numeric = !la->listen.is_unix && !lb->listen.is_unix;
 
 	if (la->name && lb->name && strcmp(la->name, lb->name) == 0)
 		config_error_add(problems, lb->marks.name, key_path(b, "name").text,
@@ -134,8 +193,7 @@ static void verify_pair(const struct config *config, size_t a, size_t b,
 		config_error_add(problems, lb->marks.listen, key_path(b, "listen").text,
 				 "listeners[%zu] (line %u) listens on %s already", a,
 				 la->marks.listen.line, la->listen_text);
-	else if (numeric && la->listen.port == lb->listen.port &&
-		 (is_any_address(&la->listen) || is_any_address(&lb->listen)))
+	else if (overlaps(&la->listen, &lb->listen))
 		config_warning_add(problems, lb->marks.listen, key_path(b, "listen").text,
 				   "overlaps with listeners[%zu] (line %u) on %s: the kernel gives "
 				   "a connection to the more specific address",

@@ -5,27 +5,22 @@
  */
 #include "pki/inspect.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/util.h"
 #include "limits/limits.h"
 #include "pki/certificate.h"
+#include "tls/pem.h"
 
 /* NIST SP 800-57: 112 bits are RSA-2048 and up. SHA-1 signatures have less than 80. */
 #define SECURITY_BITS_MIN 112
-#define DAY_SECONDS	  86400
 
 struct inspection {
 	struct pki_findings *findings;
@@ -48,7 +43,6 @@ static void add(struct inspection *in, bool error, const char *fmt, ...)
 	finding = &in->findings->items[in->findings->count++];
 	finding->about = in->about;
 	finding->error = error;
-	finding->file = in->file;
 	va_start(ap, fmt);
 	vsnprintf(finding->text, sizeof(finding->text), fmt, ap);
 	va_end(ap);
@@ -66,105 +60,16 @@ const char *pki_openssl_version(void)
 	return OpenSSL_version(OPENSSL_VERSION);
 }
 
-/* The file's bytes in a BIO that is wiped when freed (it may hold a key), or NULL and an error. */
-static BIO *read_file(struct inspection *in, struct stat *ret_stat)
-{
-	cleanup_close int fd = open(in->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char bytes[8192];
-	size_t total = 0;
-	ssize_t n = 0;
-	BIO *bio;
-
-	if (fd < 0 || fstat(fd, ret_stat) < 0) {
-		add(in, true, "can not open it: %s", strerror(errno));
-		return NULL;
-	}
-	if (S_ISDIR(ret_stat->st_mode)) {
-		add(in, true, "this is a directory; a file is expected");
-		return NULL;
-	}
-	bio = BIO_new(BIO_s_secmem());
-	while (bio && total <= PEM_FILE_BYTES_MAX && (n = read(fd, bytes, sizeof(bytes))) > 0) {
-		if (BIO_write(bio, bytes, (int)n) != n)
-			break;
-		total += (size_t)n;
-	}
-	if (bio && n == 0 && total <= PEM_FILE_BYTES_MAX) {
-		OPENSSL_cleanse(bytes, sizeof(bytes));
-		return bio;
-	}
-	if (total > PEM_FILE_BYTES_MAX)
-		add(in, true, "larger than %d bytes", PEM_FILE_BYTES_MAX);
-	else
-		add(in, true, "can not read it: %s", n < 0 ? strerror(errno) : "no memory");
-	OPENSSL_cleanse(bytes, sizeof(bytes));
-	BIO_free(bio);
-	return NULL;
-}
-
-static bool contains(BIO *bio, const char *text)
-{
-	char *bytes;
-	long len = BIO_get_mem_data(bio, &bytes);
-
-	return len > 0 && memmem(bytes, (size_t)len, text, strlen(text));
-}
-
-/* Says why a file has no certificate in it; DER starts with a SEQUENCE of two length bytes. */
-static void explain_no_certificate(struct inspection *in, BIO *bio)
-{
-	char *bytes;
-	long len = BIO_get_mem_data(bio, &bytes);
-
-	if (len == 0)
-		add(in, true, "the file is empty");
-	else if (len > 2 && (uint8_t)bytes[0] == 0x30 && (uint8_t)bytes[1] == 0x82)
-		add(in, true, "this is DER, PEM is expected: openssl x509 -inform der -in %s",
-		    in->file);
-	else if (contains(bio, "PRIVATE KEY-----"))
-		add(in, true, "there is a private key in it and no certificate");
-	else if (contains(bio, "CERTIFICATE REQUEST-----"))
-		add(in, true, "this is a request for a certificate, not a certificate");
-	else
-		add(in, true, "there is no PEM certificate in it");
-}
-
 /* All certificates of a PEM file; NULL after an error that has been added. */
-static STACK_OF(X509) * read_certificates(struct inspection *in)
+static STACK_OF(X509) * read_certificates(struct inspection *in, size_t max)
 {
+	struct err_text err = { "no memory" };
 	STACK_OF(X509) *certs = NULL;
-	unsigned long reason;
-	struct stat st;
-	X509 *cert;
-	BIO *bio = read_file(in, &st), *view;
-	char *bytes;
-	long len;
 
-	if (!bio)
-		return NULL;
-	len = BIO_get_mem_data(bio, &bytes);
-	view = BIO_new_mem_buf(bytes, (int)len);
-	certs = sk_X509_new_null();
-	while (certs && view && sk_X509_num(certs) < ROOTS_MAX &&
-	       (cert = PEM_read_bio_X509(view, NULL, NULL, NULL)))
-		sk_X509_push(certs, cert);
-	reason = ERR_peek_last_error();
-	if (certs && ERR_GET_REASON(reason) != PEM_R_NO_START_LINE && reason) {
-		add(in, true, "certificate %d in it is broken: %s", sk_X509_num(certs) + 1,
-		    ERR_reason_error_string(reason));
-		sk_X509_pop_free(certs, X509_free);
-		certs = NULL;
-	} else if (certs && sk_X509_num(certs) == 0) {
-		explain_no_certificate(in, bio);
-		sk_X509_free(certs);
-		certs = NULL;
-	}
-	if (certs && in->about == PKI_ABOUT_ROOTS && contains(bio, "PRIVATE KEY-----"))
-		add(in, false, "there is a private key in it, which has no place among roots");
-	ERR_clear_error();
-	BIO_free(view);
-	BIO_free(bio);
-	return certs;
+	if (pem_load_certificates(in->file, max, &certs, &err) == 0)
+		return certs;
+	add(in, true, "%s", err.text);
+	return NULL;
 }
 
 static void certificate_cn(const X509 *cert, char *ret, size_t size)
@@ -181,6 +86,9 @@ static void certificate_cn(const X509 *cert, char *ret, size_t size)
 	len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, last)));
 	if (len > 0)
 		snprintf(ret, size, "%.*s", len, utf8);
+	for (char *c = ret; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
 	OPENSSL_free(utf8);
 	ERR_clear_error();
 }
@@ -261,62 +169,27 @@ static void check_chain(struct inspection *in, STACK_OF(X509) * certs)
 		check_dates(in, cert, what, true);
 		check_strength(in, cert, what, !(X509_get_extension_flags(cert) & EXFLAG_SS));
 		if (X509_check_issued(cert, sk_X509_value(certs, i - 1)) != X509_V_OK)
-			add(in, false,
-			    "%s has not issued the one before it: order is leaf, its "
-			    "issuer, and so on",
+			add(in, true,
+			    "%s has not signed the one before it: the order is leaf, its issuer, "
+			    "and so on",
 			    what);
 	}
-	if (sk_X509_num(certs) - 1 > CERTIFICATE_DEPTH_MAX)
-		add(in, false, "%d certificates after the leaf: many peers stop at %d",
-		    sk_X509_num(certs) - 1, CERTIFICATE_DEPTH_MAX);
 	ERR_clear_error();
-}
-
-/* Refuses to ask anybody for a pass phrase. */
-static int no_pass_phrase(char *buf, int size, int rwflag, void *arg)
-{
-	bool *asked = arg;
-
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	*asked = true;
-	return -1;
 }
 
 static void check_key(struct inspection *in, X509 *leaf)
 {
+	struct err_text err = { "no memory" };
 	EVP_PKEY *key = NULL;
-	bool asked = false;
-	struct stat st;
-	BIO *bio = read_file(in, &st);
 
-	if (!bio)
+	if (pem_load_key(in->file, &key, &err) != 0) {
+		add(in, true, "%s", err.text);
 		return;
-	if (st.st_mode & 0007)
-		add(in, true,
-		    "everybody on this host may read or write it (mode %04o): chmod 600 %s",
-		    (unsigned int)st.st_mode & 07777, in->file);
-	else if (st.st_mode & 0070)
-		add(in, false, "its group may read or write it (mode %04o)",
-		    (unsigned int)st.st_mode & 07777);
-	if (contains(bio, "PRIVATE KEY-----"))
-		key = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, &asked);
-	else
-		add(in, true, "there is no PEM private key in it");
-	if (!key && asked)
-		add(in, true,
-		    "the key has a pass phrase, and nobody to type it: openssl pkey -in %s "
-		    "-out FILE makes one without",
-		    in->file);
-	else if (!key && in->findings->errors == 0)
-		add(in, true, "can not read the key: %s",
-		    ERR_reason_error_string(ERR_peek_last_error()));
-	if (key && leaf && X509_check_private_key(leaf, key) != 1)
-		add(in, true, "the key is not the certificate's");
+	}
+	if (leaf && X509_check_private_key(leaf, key) != 1)
+		add(in, true, "%s: not the key of the certificate", in->file);
 	ERR_clear_error();
 	EVP_PKEY_free(key);
-	BIO_free(bio);
 }
 
 bool pki_inspect_identity(const char *certificate_file, const char *key_file, bool is_server,
@@ -324,7 +197,7 @@ bool pki_inspect_identity(const char *certificate_file, const char *key_file, bo
 {
 	struct inspection in = inspection(findings, PKI_ABOUT_CERTIFICATE, certificate_file);
 	struct inspection key_in = inspection(findings, PKI_ABOUT_KEY, key_file);
-	STACK_OF(X509) *certs = read_certificates(&in);
+	STACK_OF(X509) *certs = read_certificates(&in, CERTIFICATE_DEPTH_MAX + 2);
 	X509 *leaf = certs ? sk_X509_value(certs, 0) : NULL;
 
 	if (leaf) {
@@ -342,7 +215,7 @@ bool pki_inspect_identity(const char *certificate_file, const char *key_file, bo
 size_t pki_inspect_roots(const char *file, struct pki_findings *findings)
 {
 	struct inspection in = inspection(findings, PKI_ABOUT_ROOTS, file);
-	STACK_OF(X509) *certs = read_certificates(&in);
+	STACK_OF(X509) *certs = read_certificates(&in, ROOTS_MAX);
 	size_t count = certs ? (size_t)sk_X509_num(certs) : 0;
 	char what[300], cn[200];
 

@@ -20,9 +20,8 @@ enum pki_finding_about { PKI_ABOUT_CERTIFICATE, PKI_ABOUT_KEY, PKI_ABOUT_ROOTS }
 
 struct pki_finding {
 	enum pki_finding_about about;
-	bool error;	  /* else a warning */
-	const char *file; /* borrowed from the caller's parameters */
-	char text[256];	  /* without the file's name */
+	bool error; /* else a warning */
+	char text[300];
 };
 
 struct pki_findings {
@@ -32,7 +31,7 @@ struct pki_findings {
 };
 
 struct pki_identity {
-	char cn[256];	    /* "" if there is none */
+	char cn[256];	    /* "" if there is none; no control characters */
 	int64_t not_after;  /* seconds since the epoch */
 	size_t chain_count; /* intermediates after the leaf */
 };

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `sallyport probe`: what kern/probe.h found, for people and as JSON. Main thread.
+ */
+#include "kern/probe.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "cli/cli.h"
+#include "limits/limits.h"
+#include "pki/inspect.h"
+
+#define COMMAND "sallyport probe"
+/* Two sockets a connection, and pipes; the default of 20000 connections a listener wants this. */
+#define OPEN_FILES_GOOD 65536
+
+static const char *number_text(uint64_t value, char ret[24])
+{
+	if (value == PROBE_UNKNOWN)
+		return "unlimited";
+	snprintf(ret, 24, "%" PRIu64, value);
+	return ret;
+}
+
+static void row(const char *what, bool good, const char *text)
+{
+	printf("%-22s %s%-4s%s %s\n", what, cli_style(stdout, good ? CLI_GREEN : CLI_YELLOW),
+	       good ? "yes" : "no", cli_style(stdout, CLI_PLAIN), text);
+}
+
+/* An indented line that follows a "no". */
+static void remedy(const char *text)
+{
+	printf("%-22s      %s\n", "", text);
+}
+
+static void print_ktls(const struct probe *probe)
+{
+	const struct ktls_support *ktls = &probe->ktls;
+	char what[64];
+
+	row("TLS in the kernel", ktls->ulp, "TCP_ULP \"tls\"");
+	for (size_t i = 0; ktls->ulp && i < TLS_CIPHER_COUNT; i++) {
+		snprintf(what, sizeof(what), "%s", tls_cipher_name((enum tls_cipher)i));
+		row(i ? "" : "  TLS 1.3 ciphers", ktls->cipher13[i], what);
+	}
+	for (size_t i = 0; ktls->ulp && i < TLS_CIPHER_COUNT; i++) {
+		snprintf(what, sizeof(what), "%s", tls_cipher_name((enum tls_cipher)i));
+		row(i ? "" : "  TLS 1.2 ciphers", ktls->cipher12[i], what);
+	}
+	if (ktls->ulp)
+		row("  change of keys", ktls->rekey, "a second key for a direction (KeyUpdate)");
+	if (ktls->why[0])
+		remedy(ktls->why);
+}
+
+static void print_limits(const struct probe *probe)
+{
+	const struct probe_limit *files = &probe->open_files, *locked = &probe->locked_bytes;
+	char soft[24], hard[24], text[160];
+
+	snprintf(text, sizeof(text), "fs.pipe-max-size %s, fs.pipe-user-pages-soft %s",
+		 probe->pipe_bytes_max == PROBE_UNKNOWN ? "unknown"
+							: number_text(probe->pipe_bytes_max, soft),
+		 probe->pipe_user_pages_soft == PROBE_UNKNOWN
+			 ? "unknown"
+			 : number_text(probe->pipe_user_pages_soft, hard));
+	row("pipes of 1 MiB", probe->pipe_full_size, text);
+	if (!probe->pipe_full_size)
+		remedy("sysctl fs.pipe-max-size=1048576; without it splicing is less effective");
+	snprintf(text, sizeof(text), "RLIMIT_NOFILE %s, at most %s", number_text(files->soft, soft),
+		 number_text(files->hard, hard));
+	row("enough open files", files->hard >= OPEN_FILES_GOOD, text);
+	if (files->hard < OPEN_FILES_GOOD)
+		remedy("a connection takes two: raise LimitNOFILE= of the unit, or ulimit -Hn");
+	snprintf(text, sizeof(text), "RLIMIT_MEMLOCK %s, at most %s bytes",
+		 number_text(locked->soft, soft), number_text(locked->hard, hard));
+	row("locked key memory", probe->secrets_locked, text);
+	if (!probe->secrets_locked)
+		remedy("keys may be swapped out: raise LimitMEMLOCK= of the unit, or ulimit -Hl");
+}
+
+static int print_text(const struct probe *probe)
+{
+	struct err_text why;
+	bool ktls = probe_uses_ktls(probe, &why);
+
+	printf("%-22s      %s\n", "kernel", probe->kernel);
+	printf("%-22s      %u\n", "cores", probe->cores);
+	printf("%-22s      %s\n", "TLS library", pki_openssl_version());
+	row("io_uring", probe->io_uring,
+	    probe->io_uring ? "the workers' loop" : "the workers use epoll instead");
+	if (!probe->io_uring)
+		remedy(probe->io_uring_why.text);
+	print_ktls(probe);
+	print_limits(probe);
+	printf("%sktls: auto uses %s here%s: %s\n", cli_style(stdout, CLI_BOLD),
+	       ktls ? "ktls" : "aead (our own record layer)", cli_style(stdout, CLI_PLAIN),
+	       why.text);
+	return cli_finish(CLI_OK);
+}
+
+static void print_number_json(uint64_t value)
+{
+	if (value == PROBE_UNKNOWN)
+		fputs("null", stdout);
+	else
+		printf("%" PRIu64, value);
+}
+
+static void print_limit_json(const char *name, const struct probe_limit *limit)
+{
+	printf(",\"%s\":{\"soft\":", name);
+	print_number_json(limit->soft);
+	fputs(",\"hard\":", stdout);
+	print_number_json(limit->hard);
+	fputc('}', stdout);
+}
+
+static void print_ciphers_json(const char *name, const bool ciphers[TLS_CIPHER_COUNT])
+{
+	printf(",\"%s\":{", name);
+	for (size_t i = 0; i < TLS_CIPHER_COUNT; i++)
+		printf("%s\"%s\":%s", i ? "," : "", tls_cipher_name((enum tls_cipher)i),
+		       ciphers[i] ? "true" : "false");
+	fputc('}', stdout);
+}
+
+static int print_json(const struct probe *probe)
+{
+	struct err_text why;
+	bool ktls = probe_uses_ktls(probe, &why);
+
+	fputs("{\"kernel\":", stdout);
+	json_write_string(stdout, probe->kernel);
+	printf(",\"cores\":%u,\"openssl\":", probe->cores);
+	json_write_string(stdout, pki_openssl_version());
+	printf(",\"io_uring\":{\"usable\":%s,\"why\":", probe->io_uring ? "true" : "false");
+	json_write_string(stdout, probe->io_uring_why.text);
+	printf("},\"ktls\":{\"ulp\":%s", probe->ktls.ulp ? "true" : "false");
+	print_ciphers_json("tls13", probe->ktls.cipher13);
+	print_ciphers_json("tls12", probe->ktls.cipher12);
+	printf(",\"rekey\":%s,\"why\":", probe->ktls.rekey ? "true" : "false");
+	json_write_string(stdout, probe->ktls.why);
+	fputs("},\"pipes\":{\"bytes_max\":", stdout);
+	print_number_json(probe->pipe_bytes_max);
+	fputs(",\"user_pages_soft\":", stdout);
+	print_number_json(probe->pipe_user_pages_soft);
+	printf(",\"full_size\":%s}", probe->pipe_full_size ? "true" : "false");
+	print_limit_json("open_files", &probe->open_files);
+	print_limit_json("locked_bytes", &probe->locked_bytes);
+	printf(",\"secrets_locked\":%s,\"ktls_auto\":{\"transport\":\"%s\",\"why\":",
+	       probe->secrets_locked ? "true" : "false", ktls ? "ktls" : "aead");
+	json_write_string(stdout, why.text);
+	puts("}}");
+	return cli_finish(CLI_OK);
+}
+
+int cli_probe(const struct cli_verb *verb, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct probe probe;
+	bool json = false;
+	int option;
+
+	optind = 0;
+	while ((option = cli_option(COMMAND, argc, argv, "h", options)) != -1) {
+		if (option == 'h') {
+			fputs(verb->help, stdout);
+			return cli_finish(CLI_OK);
+		}
+		if (option == '?')
+			return CLI_USAGE;
+		json = true;
+	}
+	if (optind < argc)
+		return cli_usage_error(COMMAND, "unexpected argument '%s'", argv[optind]);
+	probe_gather(&probe);
+	return json ? print_json(&probe) : print_text(&probe);
+}

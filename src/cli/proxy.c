@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `sallyport proxy`: loads the configuration, tells its problems as `check` does, sets up the log
+ * and gives way to the data plane. Main thread.
+ */
+#include "dataplane/proxy.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "cli/cli.h"
+#include "cli/report.h"
+#include "config/load.h"
+
+#define COMMAND "sallyport proxy"
+
+static int run(const char *file)
+{
+	cleanup_free struct config_problems *problems = calloc(1, sizeof(*problems));
+	struct config *config = NULL;
+	int code;
+
+	if (!problems)
+		return cli_fail(COMMAND, "no memory");
+	if (config_load(file, &config, problems) < 0) {
+		report_problems(stderr, file, problems);
+		return CLI_USAGE;
+	}
+	log_init(STDERR_FILENO, config->log_level, config->log_format);
+	/* From here on standard error holds log lines only. */
+	for (size_t i = 0; i < problems->count; i++)
+		log_msg(LOG_WARNING, "config", "%s:%u:%u: %s: %s", file, problems->items[i].line,
+			problems->items[i].column, problems->items[i].path,
+			problems->items[i].text);
+	code = proxy_run(config);
+	config_free(config);
+	return code;
+}
+
+int cli_proxy(const struct cli_verb *verb, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *file = NULL;
+	int option;
+
+	optind = 0;
+	while ((option = cli_option(COMMAND, argc, argv, "c:h", options)) != -1) {
+		if (option == 'h') {
+			fputs(verb->help, stdout);
+			return cli_finish(CLI_OK);
+		}
+		if (option == '?')
+			return CLI_USAGE;
+		if (file)
+			return cli_usage_error(COMMAND, "one configuration is expected, not two");
+		file = optarg;
+	}
+	if (optind < argc)
+		return cli_usage_error(COMMAND, "unexpected argument '%s'; write -c %s",
+				       argv[optind], argv[optind]);
+	if (!file)
+		return cli_usage_error(COMMAND, "-c FILE is missing");
+	return run(file);
+}
