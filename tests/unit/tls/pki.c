@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <openssl/bn.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -27,6 +28,7 @@ static void must(bool ok, const char *what)
 	if (ok)
 		return;
 	fprintf(stderr, "test certificates: %s failed\n", what);
+	ERR_print_errors_fp(stderr);
 	abort();
 }
 
