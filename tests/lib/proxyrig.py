@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real binary under test: started with a configuration, watched through its log, its counters and /proc, stopped in
+order. A rig's process dies with the test run, however that ends.
+
+Environment: SALLYPORT_BIN (build/sallyport), SALLYPORT_KTLS (off, auto, required), SALLYPORT_SPLICE (auto, on, off)."""
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import time
+
+from waiting import PATIENCE, wait_until
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("SALLYPORT_BIN", str(REPO / "build" / "sallyport"))
+KTLS = os.environ.get("SALLYPORT_KTLS", "off")
+SPLICE = os.environ.get("SALLYPORT_SPLICE", "auto")
+LOOPS = os.environ.get("SALLYPORT_LOOPS", "io_uring,epoll").split(",")
+TRANSPORT = "ktls" if KTLS == "required" else "aead"
+# Counters that are not reasons: they move with any traffic.
+PLAIN_COUNTERS = {"accepted", "accept_errors", "accept_backoffs", "handshakes", "handshakes_ktls", "handshakes_aead",
+                  "bytes_in", "bytes_out", "bytes_spliced", "key_updates_received", "key_updates_sent",
+                  "upstream_connects", "upstream_connect_failures"}
+IDLE_PIPES_MAX = 16
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def can_rekey():
+    """Whether a KeyUpdate is answered: always by our own record layer, by the kernel's from 6.14 on."""
+    if KTLS == "off":
+        return True
+    done = subprocess.run([BINARY, "probe", "--json"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return bool(json.loads(done.stdout)["ktls"]["rekey"])
+
+
+def free_port():
+    """Below the range of outgoing connections, so that none of ours can sit on it."""
+    for port in random.sample(range(12000, 30000), 200):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
+
+
+def address_of(listen):
+    """A configuration's endpoint as connect() wants it."""
+    if listen.startswith("unix:"):
+        return listen.removeprefix("unix:")
+    host, port = listen.rsplit(":", 1)
+    return host, int(port)
+
+
+class Proxy:
+    """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are filled in."""
+
+    def __init__(self, folder, listeners, loop="auto", workers=2, environment=None):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.listeners = {}
+        for listener in listeners:
+            listener.setdefault("ktls", KTLS)
+            listener.setdefault("splice", SPLICE)
+            listener.setdefault("listen", f"127.0.0.1:{free_port()}")
+            self.listeners[listener["name"]] = listener
+        self.config = {"workers": workers, "loop": loop, "log": {"level": "info", "format": "json"},
+                       "listeners": listeners}
+        self._environment = {**os.environ, **(environment or {})}
+        self._log_path = self.folder / "log"
+        self._log, self._log_at, self._log_rest = [], 0, b""
+        self.process = None
+
+    # Life.
+    def start(self):
+        path = self.folder / "config.yaml"
+        path.write_text(json.dumps(self.config, indent=1))
+        with open(self._log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "proxy", "-c", str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self._environment, preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
+        try:
+            wait_until(lambda: "the proxy to start:\n" + self.tail(),
+                       lambda: self.lines(event="started") or not self.running())
+            assert self.running(), "the proxy did not start:\n" + self.tail()
+        except BaseException:
+            self.kill()
+            raise
+        self.base_fds, self.base_pipes = self.fds(), self.pipes()
+        return self
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, seconds=PATIENCE):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the proxy is still there after {seconds} s:\n{self.tail()}") from None
+
+    def stop(self, seconds=PATIENCE):
+        """In order, with everything checked that a good end has."""
+        assert self.running(), f"the proxy has died ({self.process.returncode}):\n{self.tail()}"
+        self.signal(signal.SIGTERM)
+        code = self.wait(seconds)
+        assert code == 0, f"exit code {code}:\n{self.tail()}"
+        self.check_log()
+        assert self.lines(event="stopped"), self.tail()
+
+    def kill(self):
+        if self.running():
+            self.process.kill()
+            self.process.wait()
+
+    def address(self, name=None):
+        listener = self.listeners[name or next(iter(self.listeners))]
+        return address_of(listener["listen"])
+
+    # Log.
+    def log(self):
+        """All lines so far, as dictionaries; what is no JSON (a sanitizer's report) as {"raw": text}."""
+        with open(self._log_path, "rb") as f:
+            f.seek(self._log_at)
+            new = f.read()
+        self._log_at += len(new)
+        *whole, self._log_rest = (self._log_rest + new).split(b"\n")
+        for line in whole:
+            try:
+                self._log.append(json.loads(line))
+            except ValueError:
+                self._log.append({"raw": line.decode(errors="replace")})
+        return self._log
+
+    def lines(self, **fields):
+        return [line for line in self.log() if all(line.get(k) == v for k, v in fields.items())]
+
+    def tail(self, count=40):
+        with contextlib.suppress(OSError):
+            return "\n".join(self._log_path.read_text(errors="replace").splitlines()[-count:])
+        return "(no log)"
+
+    def line_of(self, client):
+        """The one line about the connection from `client` ("127.0.0.1:port"): closed or refused."""
+        def find():
+            return [line for line in self.log() if line.get("client") == client]
+        return wait_until(lambda: f"a line about {client}:\n{self.tail()}", find)[-1]
+
+    def check_log(self):
+        """Every line is JSON, none is an error, and no connection has two of its end."""
+        seen = set()
+        for line in self.log():
+            assert "raw" not in line, f"not JSON: {line['raw']}\n{self.tail(200)}"
+            assert line["level"] != "error", line
+            if "conn" in line and line["event"] in ("closed", "refused"):
+                assert line["conn"] not in seen, f"two lines about connection {line['conn']}"
+                seen.add(line["conn"])
+
+    # Counters.
+    def totals(self):
+        before = len(self.lines(event="totals"))
+        self.signal(signal.SIGUSR1)
+        return wait_until("the totals in the log", lambda: self.lines(event="totals")[before:])[0]
+
+    def reasons(self):
+        """Counters of ends and refusals: what `counted` compares."""
+        return {k: v for k, v in self.totals().items()
+                if k not in PLAIN_COUNTERS and isinstance(v, int) and not isinstance(v, bool)}
+
+    @contextlib.contextmanager
+    def counted(self, **expected):
+        """Inside, exactly these reasons are counted, and no others."""
+        before, seen = self.reasons(), {}
+
+        def same():
+            after = self.reasons()
+            seen.clear()
+            seen.update({k: v - before.get(k, 0) for k, v in after.items() if v != before.get(k, 0)})
+            return seen == expected
+        yield
+        wait_until(lambda: f"the counts {expected}, but saw {seen}:\n{self.tail()}", same, PATIENCE / 4)
+
+    # What the kernel knows about it.
+    def _proc(self, name):
+        return pathlib.Path(f"/proc/{self.process.pid}/{name}")
+
+    def fds(self):
+        return len(os.listdir(self._proc("fd")))
+
+    def pipes(self):
+        count = 0
+        for entry in os.listdir(self._proc("fd")):
+            with contextlib.suppress(OSError):
+                count += os.readlink(self._proc("fd") / entry).startswith("pipe:")
+        return count
+
+    def wait_quiet(self):
+        """No descriptor is left but those of the start, and the few empty pipes that each worker may keep."""
+        pipes_max = self.base_pipes + 2 * IDLE_PIPES_MAX * self.config["workers"]
+
+        def quiet():
+            pipes = self.pipes()
+            return self.fds() - pipes <= self.base_fds - self.base_pipes and pipes <= pipes_max
+        wait_until(lambda: f"{self.fds()} descriptors ({self.pipes()} of pipes) to become "
+                           f"{self.base_fds} ({self.base_pipes}):\n{self.tail()}", quiet)
+
+    def cpu_ticks(self):
+        fields = self._proc("stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def memory_kib(self):
+        for line in self._proc("status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1])
+        raise AssertionError("no RssAnon")
+
+    def ticks_while_idle(self, seconds=1.0):
+        before = self.cpu_ticks()
+        time.sleep(seconds)
+        return self.cpu_ticks() - before
