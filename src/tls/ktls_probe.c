@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this kernel's TLS can do, found out by doing it: a loopback pair for every version and
+ * cipher, keys into both ends, a few bytes each way, new keys, bytes again. A kernel version says
+ * little (modules may be missing, distributions port features back), so it is not asked. Runs once
+ * at start, on the caller's thread; leaves nothing behind.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "base/util.h"
+#include "tls/ktls.h"
+#include "tls/ktls_impl.h"
+
+#define VERSION_1_2	  0x0303
+#define VERSION_1_3	  0x0304
+#define ANSWER_TIMEOUT_MS 1000
+
+struct pair {
+	int a, b;
+};
+
+static void pair_fini(struct pair *p)
+{
+	if (p->a >= 0)
+		close(p->a);
+	if (p->b >= 0)
+		close(p->b);
+}
+
+#define cleanup_pair __attribute__((cleanup(pair_fini)))
+
+/* A record that cannot be read must not keep the start of the program. */
+static int set_timeout(int fd)
+{
+	struct timeval tv = { .tv_sec = ANSWER_TIMEOUT_MS / 1000,
+			      .tv_usec = ANSWER_TIMEOUT_MS % 1000 * 1000L };
+
+	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ? -errno : 0;
+}
+
+static int pair_connect(struct pair *p, int listener)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sin);
+
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(listener, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(listener, 1) < 0 ||
+	    getsockname(listener, (struct sockaddr *)&sin, &len) < 0 ||
+	    connect(p->a, (struct sockaddr *)&sin, sizeof(sin)) < 0)
+		return -errno;
+	p->b = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	return p->b < 0 ? -errno : 0;
+}
+
+static int pair_init(struct pair *p)
+{
+	cleanup_close int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r;
+
+	p->b = -1;
+	p->a = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (listener < 0 || p->a < 0)
+		return -errno;
+	r = pair_connect(p, listener);
+	if (!r)
+		r = set_timeout(p->a);
+	return r ? r : set_timeout(p->b);
+}
+
+/* Four bytes there; what arrives must be what was sent. */
+static int say(int from, int to, const char *word)
+{
+	char got[8];
+	ssize_t n;
+
+	if (send(from, word, strlen(word), MSG_NOSIGNAL) != (ssize_t)strlen(word))
+		return -errno;
+	n = recv(to, got, sizeof(got), 0);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == strlen(word) && !memcmp(got, word, (size_t)n) ? 0 : -EBADMSG;
+}
+
+static int set_keys(const struct pair *p, uint16_t version, enum tls_cipher cipher, uint8_t seed,
+		    uint64_t sequence)
+{
+	struct traffic_keys there, back;
+	struct ktls_key there_key = { version, (uint8_t)cipher, &there, sequence };
+	struct ktls_key back_key = { version, (uint8_t)cipher, &back, sequence };
+	int r;
+
+	memset(&there, seed, sizeof(there));
+	memset(&back, seed + 1, sizeof(back));
+	r = ktls_set_key(p->b, false, &there_key);
+	if (!r)
+		r = ktls_set_key(p->a, true, &there_key);
+	if (!r)
+		r = ktls_set_key(p->a, false, &back_key);
+	if (!r)
+		r = ktls_set_key(p->b, true, &back_key);
+	return r;
+}
+
+static int talk(const struct pair *p)
+{
+	int r = say(p->a, p->b, "ping");
+
+	return r ? r : say(p->b, p->a, "pong");
+}
+
+/* 0 or the errno of the first thing that failed; *ret_rekey only for TLS 1.3. */
+static int try_cipher(uint16_t version, enum tls_cipher cipher, bool *ret_rekey)
+{
+	cleanup_pair struct pair p = { -1, -1 };
+	int r = pair_init(&p);
+
+	if (!r)
+		r = ktls_attach(p.a);
+	if (!r)
+		r = ktls_attach(p.b);
+	if (!r)
+		r = set_keys(&p, version, cipher, 1, version == VERSION_1_2);
+	if (!r)
+		r = talk(&p);
+	if (!r && version == VERSION_1_3)
+		*ret_rekey = !set_keys(&p, version, cipher, 3, 0) && !talk(&p);
+	return r;
+}
+
+static void say_why(struct ktls_support *s, const char *text, const char *detail)
+{
+	size_t used = strlen(s->why);
+
+	snprintf(s->why + used, sizeof(s->why) - used, "%s%s%s", used ? "; " : "", text, detail);
+}
+
+static void explain_ulp(struct ktls_support *s, int r)
+{
+	if (r == -ENOENT)
+		say_why(s,
+			"kernel TLS is not there: modprobe tls (as root; a kernel without "
+			"CONFIG_TLS has none)",
+			"");
+	else
+		say_why(s, "kernel TLS can not be tried: ", strerror(-r));
+}
+
+static void explain_cipher(struct ktls_support *s, enum tls_cipher cipher, int r)
+{
+	bool chacha = cipher == TLS_CIPHER_CHACHA20_POLY1305_SHA256;
+
+	if (r == -ENOENT)
+		say_why(s,
+			chacha ? "no ChaCha20-Poly1305: modprobe chacha20poly1305"
+			       : "no AES-GCM: modprobe gcm aesni_intel",
+			"");
+	else
+		say_why(s, chacha ? "no ChaCha20-Poly1305: " : "no AES-GCM: ", strerror(-r));
+}
+
+static int probe_ulp(void)
+{
+	cleanup_pair struct pair p = { -1, -1 };
+	int r = pair_init(&p);
+
+	return r ? r : ktls_attach(p.a);
+}
+
+void ktls_probe(struct ktls_support *ret)
+{
+	struct ktls_support s = { 0 };
+	bool rekey = true, any = false;
+	int r = probe_ulp();
+
+	s.ulp = !r;
+	if (r)
+		explain_ulp(&s, r);
+	for (int c = 0; s.ulp && c < TLS_CIPHER_COUNT; c++) {
+		bool this_rekey = false;
+
+		r = try_cipher(VERSION_1_3, c, &this_rekey);
+		s.cipher13[c] = !r;
+		/* The two sizes of AES-GCM are one module. */
+		if (r && c != TLS_CIPHER_AES_256_GCM_SHA384)
+			explain_cipher(&s, c, r);
+		s.cipher12[c] = !try_cipher(VERSION_1_2, c, &this_rekey);
+		any = any || !r;
+		rekey = rekey && (r || this_rekey);
+	}
+	s.rekey = any && rekey;
+	if (any && !s.rekey)
+		say_why(&s, "no new keys for a live connection: Linux 6.14 or later", "");
+	*ret = s;
+}
