@@ -179,23 +179,25 @@ int endpoint_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret, s
 
 #define NEAREST_WORD_BYTES_MAX 64
 
-/* Levenshtein distance of two short words, with one row kept. */
+/* Edits between two short words; two letters swapped are one edit. Three rows are kept. */
 static size_t edit_distance(const char *a, const char *b)
 {
-	size_t row[NEAREST_WORD_BYTES_MAX + 1], b_len = strlen(b);
+	size_t rows[3][NEAREST_WORD_BYTES_MAX + 1], b_len = strlen(b), i;
+	size_t *before = rows[0], *above = rows[1], *row = rows[2], *oldest;
 
 	for (size_t j = 0; j <= b_len; j++)
 		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
+	for (i = 1; a[i - 1]; i++) {
+		oldest = before;
+		before = above;
+		above = row;
+		row = oldest;
 		row[0] = i;
 		for (size_t j = 1; j <= b_len; j++) {
-			size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			row[j] = MIN(row[j], row[j - 1]) + 1;
-			row[j] = MIN(row[j], substitute);
+			row[j] = MIN(above[j], row[j - 1]) + 1;
+			row[j] = MIN(row[j], above[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = MIN(row[j], before[j - 2] + 1);
 		}
 	}
 	return row[b_len];
