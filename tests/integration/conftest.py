@@ -10,6 +10,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import pytest  # noqa: E402
 
+pytest.register_assert_rewrite("door", "proxyrig", "rawserver", "rawtls", "rawtls12", "tlswire", "upstream")
+
 from door import Door, Pki  # noqa: E402
 from proxyrig import BINARY, LOOPS, Proxy  # noqa: E402
 

@@ -5,7 +5,6 @@ import ssl
 
 import pytest
 from proxyrig import TRANSPORT
-from rawtls import RawClient
 from tlskeys import SUITES13
 from upstream import read_exactly, read_to_end
 
@@ -185,10 +184,8 @@ def door_options():
     return {"workers": 2}
 
 
-def test_stock_client_takes_the_whole_address(door):
-    """A client that offers TLS 1.3 and 1.2 gets 1.3."""
-    client = RawClient(door.proxy.address("echo"), door.pki.client, versions=(0x0304, 0x0303)).handshake()
-    with client:
+def test_newest_version_is_taken(door):
+    with door.client("echo", versions=(0x0303, 0x0304)) as client:
         client.finish()
         client.expect_end("close_notify")
     assert door.line_of(client.name)["tls"] == "1.3"

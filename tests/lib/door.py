@@ -91,6 +91,7 @@ class Door:
     def raw(self, listener="hand", identity="svc-a", **how):
         """A raw client that has connected and said nothing yet."""
         identity = self.pki.client if identity == "svc-a" else identity
+        how.setdefault("server_name", SERVER_NAME)
         return rawtls.RawClient(self.proxy.address(listener), identity, **how)
 
     def client(self, listener="hand", identity="svc-a", **how):
