@@ -226,8 +226,10 @@ static void close_leg(struct conn *conn, struct leg *leg, enum close_reason reas
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-	if (leg_fd(leg) >= 0 && is_abnormal(reason) && !leg->notified)
+	if (leg_fd(leg) >= 0 && is_abnormal(reason) && !leg->notified) {
 		setsockopt(leg_fd(leg), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		leg->shut = true; /* a FIN before the RST would look like an end in order */
+	}
 	leg_close(leg, conn->worker);
 }
 
@@ -263,7 +265,8 @@ void conn_end(struct conn *conn, struct leg *leg, enum close_reason reason, uint
 {
 	struct leg *other = leg == &conn->accepted ? &conn->dialed : &conn->accepted;
 
-	if (leg_fd(leg) < 0) {
+	/* Nobody to tell; or no way to say in plain that the stream was cut, but a reset. */
+	if (leg_fd(leg) < 0 || (is_abnormal(reason) && !leg->transport->is_tls)) {
 		conn_close(conn, reason);
 		return;
 	}
