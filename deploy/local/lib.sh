@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # half of the variables are for who sources it
 #
 # What up, down and status share: where things are, how progress and errors are said, and the processes that up leaves
 # running. Sourced, never run.
@@ -13,7 +13,10 @@ state=${SALLYPORT_LOCAL_DIR:-$local_home/state}
 
 # A command that fails where none may must not end the script in silence.
 set -E
-trap 'printf "%s: line %s of %s failed unexpectedly: %s\n" "${0##*/}" "$LINENO" "${BASH_SOURCE[0]}" "$BASH_COMMAND" >&2' ERR
+unexpected() {
+	printf '%s: line %s of %s failed unexpectedly: %s\n' "${0##*/}" "$1" "${BASH_SOURCE[1]}" "${BASH_COMMAND%%$'\n'*}" >&2
+}
+trap 'unexpected "$LINENO"' ERR
 
 # What up makes in the state directory, and so all that down removes from it.
 state_files=(run log pki pki.tmp kafka sallyport.yaml client.properties kcat.conf settings .sallyport-local)
@@ -74,7 +77,7 @@ die_with_log() {
 	fi
 	if [[ -s $log ]]; then
 		printf -- '---- the last lines of %s:\n' "$log" >&2
-		grep -v '^[[:space:]]*$' "$log" | tail -n 15 | cut -c 1-300 >&2
+		grep -v '^[[:space:]]*$' "$log" | tail -n 15 | cut -c 1-700 >&2
 		printf -- '----\n' >&2
 	fi
 	die "$@"
@@ -122,6 +125,7 @@ proc_start() {
 	local stat
 	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
 	stat=${stat##*) }
+	# shellcheck disable=SC2086 # its words
 	set -- $stat
 	[[ ${1} != Z ]] && printf '%s\n' "${20}"
 }
