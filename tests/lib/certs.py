@@ -150,5 +150,8 @@ def long_chain(root, length):
 
 def huge(root, size):
     """A certificate of at least `size` bytes, otherwise good."""
-    blob = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), os.urandom(size))
-    return root.issue("svc-huge", extra=[(blob, False)])
+    return root.issue("svc-huge", extra=[(unknown_extension(size), False)])
+
+
+def unknown_extension(size):
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), os.urandom(size))
