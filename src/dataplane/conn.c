@@ -293,16 +293,40 @@ void conn_on_leg_failed(struct conn *conn, struct leg *leg)
 		conn_end(conn, other, reason, TLS_ALERT_INTERNAL_ERROR);
 }
 
+/* One read of what is thrown away. The room for ancillary data is for kTLS, which does not give a
+ * control record without. */
+static ssize_t discard_once(struct conn *conn, struct leg *leg)
+{
+	uint8_t control[64] __attribute__((aligned(8)));
+	struct iovec iov = { conn->worker->buffer, RELAY_BATCH_BYTES };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(leg_fd(leg), &msg, MSG_DONTWAIT);
+
+	/* kTLS: an empty record, which is not the end. */
+	return n == 0 && msg.msg_controllen ? 1 : n;
+}
+
+/* kTLS: of what came, not of the socket. Nothing can be read any more, but what we send arrives as
+ * long as the socket is not closed. */
+static bool is_record_error(const struct leg *leg, int err)
+{
+	return leg->transport == &transport_ktls && err != ECONNRESET && err != EPIPE &&
+	       err != ETIMEDOUT;
+}
+
 /* Reads and throws away, so that our last bytes are not lost to a reset because of unread input. */
 static bool discard_input(struct conn *conn, struct leg *leg)
 {
 	ssize_t n;
 
 	while (leg->readable) {
-		n = recv(leg_fd(leg), conn->worker->buffer, RELAY_BATCH_BYTES, MSG_DONTWAIT);
+		n = discard_once(conn, leg);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN) {
+		if (n < 0 && (errno == EAGAIN || is_record_error(leg, errno))) {
 			leg->readable = false;
 			return true;
 		}

@@ -31,10 +31,17 @@ static uint8_t record_type(struct msghdr *msg)
 
 static enum leg_result on_recv_errno(struct leg *leg, int err)
 {
-	switch (err) {
-	case EAGAIN:
+	int pending;
+	socklen_t len = sizeof(pending);
+
+	if (err == EAGAIN) {
 		leg->readable = false;
 		return LEG_AGAIN;
+	}
+	/* The kernel leaves what is wrong with a record on the socket as well, where our alert
+	 * would fail of it: taken away by asking. */
+	getsockopt(leg_fd(leg), SOL_SOCKET, SO_ERROR, &pending, &len);
+	switch (err) {
 	case EBADMSG:
 		return leg_fail(leg, CLOSE_BAD_RECORD_MAC, TLS_ALERT_BAD_RECORD_MAC);
 	case EMSGSIZE:
