@@ -29,9 +29,9 @@ extern const char cli_help_text[];
 
 extern const char cli_proxy_help[], cli_check_help[], cli_probe_help[], cli_dev_help[];
 
-int cli_proxy(const struct cli_verb *verb, int argc, char **argv) __attribute__((weak));
-int cli_check(const struct cli_verb *verb, int argc, char **argv) __attribute__((weak));
-int cli_probe(const struct cli_verb *verb, int argc, char **argv) __attribute__((weak));
+int cli_proxy(const struct cli_verb *verb, int argc, char **argv);
+int cli_check(const struct cli_verb *verb, int argc, char **argv);
+int cli_probe(const struct cli_verb *verb, int argc, char **argv);
 int cli_dev(const struct cli_verb *verb, int argc, char **argv);
 int cli_help(const struct cli_verb *verb, int argc, char **argv);
 int cli_version(void);

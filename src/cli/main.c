@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
 		return cli_version();
 	for (size_t i = 0; cli_verbs[i].name; i++)
-		if (strcmp(argv[1], cli_verbs[i].name) == 0 && cli_verbs[i].run)
+		if (strcmp(argv[1], cli_verbs[i].name) == 0)
 			return cli_verbs[i].run(&cli_verbs[i], argc - 1, argv + 1);
 	return unknown_verb(argv[1]);
 }
