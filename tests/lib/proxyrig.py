@@ -141,9 +141,11 @@ class Proxy:
     def lines(self, **fields):
         return [line for line in self.log() if all(line.get(k) == v for k, v in fields.items())]
 
-    def tail(self, count=40):
+    def tail(self, count=20):
+        """The last lines for people, without the counters."""
         with contextlib.suppress(OSError):
-            return "\n".join(self._log_path.read_text(errors="replace").splitlines()[-count:])
+            lines = self._log_path.read_text(errors="replace").splitlines()
+            return "\n".join([line for line in lines if '"event":"totals"' not in line][-count:])
         return "(no log)"
 
     def line_of(self, client):

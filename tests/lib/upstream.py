@@ -35,8 +35,7 @@ class _Service:
     def _run(self):
         with contextlib.suppress(OSError):
             while True:
-                sock, _ = self.listener.accept()
-                self._on_accept(sock)
+                self._on_accept(*self.listener.accept())
 
     def close(self):
         with contextlib.suppress(OSError):
@@ -48,7 +47,7 @@ class _Service:
 class Echo(_Service):
     """Sends back what comes; ends when its peer has."""
 
-    def _on_accept(self, sock):
+    def _on_accept(self, sock, _):
         threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     @staticmethod
@@ -65,19 +64,30 @@ class Manual(_Service):
         self._accepted = queue.Queue()
         super().__init__(*args, **how)
 
-    def _on_accept(self, sock):
+    def _on_accept(self, sock, peer):
         sock.settimeout(PATIENCE)
-        self._accepted.put(sock)
+        self._accepted.put((sock, peer))
 
     def accept(self):
+        return self._take()[0]
+
+    def _take(self):
         try:
             return self._accepted.get(timeout=PATIENCE)
         except queue.Empty:
             raise AssertionError("the proxy did not connect to the upstream") from None
 
     def idle(self):
-        """True if nobody waits to be accepted."""
-        return self._accepted.empty()
+        """True if nobody has come whom the test did not accept. A connection of our own goes last
+        through the queue, so that nobody can be still on the way."""
+        others = 0
+        with socket.create_connection(self.listener.getsockname(), PATIENCE) as marker:
+            while True:
+                sock, peer = self._take()
+                sock.close()
+                if peer == marker.getsockname():
+                    return not others
+                others += 1
 
 
 def read_exactly(sock, n):
