@@ -64,10 +64,11 @@ class Pki:
 
 
 class Door:
-    def __init__(self, folder, pki, loop, *, workers=1, tls=None, **options):
-        """`options`: more keys of both listeners, of which a test may change `timeouts`, `limits`, rules."""
+    def __init__(self, folder, pki, loop, *, workers=1, tls=None, service_rcvbuf=None, **options):
+        """`options`: more keys of both listeners: `timeouts`, `limits`, rules. `service_rcvbuf`: SO_RCVBUF
+        of the service behind `hand`."""
         self.pki, self.loop = pki, loop
-        self.echo, self.hand = Echo(), Manual()
+        self.echo, self.hand = Echo(), Manual(rcvbuf=service_rcvbuf)
         listeners = [{"name": name, "role": "front", "upstream": service.endpoint, "tls": tls or pki.tls(), **options}
                      for name, service in (("echo", self.echo), ("hand", self.hand))]
         self.proxy = Proxy(os.path.join(str(folder), "door"), listeners, loop=loop, workers=workers)
