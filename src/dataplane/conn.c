@@ -272,6 +272,9 @@ void conn_end(struct conn *conn, struct leg *leg, enum close_reason reason, uint
 	}
 	conn->reason = reason;
 	release_steps(conn);
+	/* Not waited for, but told in order all the same: no TLS peer may see a truncation. */
+	if (leg_fd(other) >= 0 && other->transport->is_tls && !is_abnormal(reason))
+		leg_finish(other, conn->worker);
 	close_leg(conn, other, reason);
 	if (alert)
 		leg_alert(leg, conn->worker, alert);
