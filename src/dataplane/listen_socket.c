@@ -16,11 +16,14 @@
 
 static int fail(const struct route *route, int err, const char *what, struct err_text *text)
 {
-	const char *hint = err == EADDRINUSE
-				   ? "another program listens there (ss -ltnp shows which)"
-			   : err == EACCES	  ? "ports below 1024 need CAP_NET_BIND_SERVICE"
-			   : err == EADDRNOTAVAIL ? "no interface has this address"
-						  : "";
+	bool is_unix = route->config->listen.is_unix;
+	const char *hint =
+		err == EADDRINUSE && is_unix
+			? "another program listens there (ss -lxp shows which), or a file is in the way"
+		: err == EADDRINUSE	    ? "another program listens there (ss -ltnp shows which)"
+		: err == EACCES && !is_unix ? "ports below 1024 need CAP_NET_BIND_SERVICE"
+		: err == EADDRNOTAVAIL	    ? "no interface has this address"
+					    : "";
 
 	return err_set(text, -err, "listener %s: can not %s %s: %s%s%s", route->config->name, what,
 		       route->config->listen_text, strerror(err), *hint ? ": " : "", hint);
@@ -30,7 +33,8 @@ static int fail(const struct route *route, int err, const char *what, struct err
 static void remove_stale_unix_socket(const struct sockaddr_storage *addr, socklen_t len,
 				     const char *path)
 {
-	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* Non-blocking: one whose backlog is full is alive, and would keep us waiting. */
+	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct stat st;
 
 	if (fd < 0 || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -31,19 +32,37 @@ void stats_sum(struct stats *sum, const struct stats *from)
 		out[i] += __atomic_load_n(&in[i], __ATOMIC_RELAXED);
 }
 
+/* Some names stand for an end and for a refusal (peer_alert, no_memory): in a line each key may be
+ * there once only. -1: no reason is called so. */
+static int reason_of(const char *name)
+{
+	for (int i = 0; i < CLOSE_REASON_COUNT; i++)
+		if (!strcmp(reason_names[i], name))
+			return i;
+	return -1;
+}
+
 void stats_log(const struct stats *stats)
 {
+	uint64_t ends[CLOSE_REASON_COUNT];
 	struct log_line line;
 
+	memcpy(ends, stats->closes, sizeof(ends));
 	log_begin(&line, LOG_INFO, "totals");
 #define X(field) log_u64(&line, #field, stats->field);
 	STATS_COUNTERS(X)
 #undef X
-	for (size_t i = 0; i < CLOSE_REASON_COUNT; i++)
-		if (stats->closes[i])
-			log_u64(&line, reason_names[i], stats->closes[i]);
-	for (size_t i = 0; i < TLS_REFUSAL_COUNT; i++)
-		if (stats->refusals[i])
-			log_u64(&line, tls_refusal_name((enum tls_refusal)i), stats->refusals[i]);
+	for (int i = 0; i < TLS_REFUSAL_COUNT; i++) {
+		const char *name = tls_refusal_name((enum tls_refusal)i);
+		int reason = reason_of(name);
+
+		if (reason >= 0)
+			ends[reason] += stats->refusals[i];
+		else if (stats->refusals[i])
+			log_u64(&line, name, stats->refusals[i]);
+	}
+	for (int i = 0; i < CLOSE_REASON_COUNT; i++)
+		if (ends[i])
+			log_u64(&line, reason_names[i], ends[i]);
 	log_end(&line);
 }
