@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -78,6 +79,14 @@ static int set_versions_and_options(SSL_CTX *ctx, const struct tls_context_param
 	return 0;
 }
 
+/* Appends to a list with colons, as libssl likes them. */
+static void add_word(char *list, size_t room, const char *word)
+{
+	size_t used = strlen(list);
+
+	snprintf(list + used, room - used, "%s%s", used ? ":" : "", word);
+}
+
 static int set_algorithms(SSL_CTX *ctx, const struct tls_context_params *params,
 			  struct err_text *err)
 {
@@ -93,8 +102,8 @@ static int set_algorithms(SSL_CTX *ctx, const struct tls_context_params *params,
 	for (size_t i = 0; i < count; i++) {
 		if (ciphers[i] >= TLS_CIPHER_COUNT)
 			return err_set(err, TLS_CONTEXT_FAULT_OTHER, "unknown cipher");
-		strcat(strcat(tls13, i ? ":" : ""), tls_cipher_name(ciphers[i]));
-		strcat(strcat(tls12, i ? ":" : ""), tls12_suites[ciphers[i]]);
+		add_word(tls13, sizeof(tls13), tls_cipher_name(ciphers[i]));
+		add_word(tls12, sizeof(tls12), tls12_suites[ciphers[i]]);
 	}
 	if (!SSL_CTX_set_ciphersuites(ctx, tls13) || !SSL_CTX_set_cipher_list(ctx, tls12))
 		return setting_failed(err, "the ciphers");

@@ -189,10 +189,9 @@ static enum tls_handshake_status run(struct tls_handshake *hs, const uint8_t *re
 	if (r == 1)
 		conclude(hs);
 	else if (SSL_get_error(hs->ssl, r) != SSL_ERROR_WANT_READ || hs->in_bytes) {
-		handshake_refuse_from_queue(hs);
+		handshake_refuse_from_queue(hs); /* empties it */
 		fail(hs);
 	}
-	ERR_clear_error();
 	hs->in = NULL;
 	hs->in_bytes = 0;
 	return hs->status;

@@ -17,6 +17,8 @@
 #include "limits/limits.h"
 #include "tls/pem.h"
 
+#define DATE_BYTES 32
+
 static void free_stack(STACK_OF(X509) * *stack)
 {
 	sk_X509_pop_free(*stack, X509_free);
@@ -43,18 +45,19 @@ static const char *crypto_reason(void)
 	return reason ? reason : "unknown reason";
 }
 
-static const char *date_of(const ASN1_TIME *time, char ret[32])
+static const char *date_of(const ASN1_TIME *time, char ret[DATE_BYTES])
 {
 	struct tm tm;
 
-	if (ASN1_TIME_to_tm(time, &tm) != 1 || !strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
-		strcpy(ret, "an unreadable date");
+	if (ASN1_TIME_to_tm(time, &tm) != 1 ||
+	    !strftime(ret, DATE_BYTES, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		return "an unreadable date";
 	return ret;
 }
 
 static int check_time(const char *file, int number, const X509 *certificate, struct err_text *err)
 {
-	char date[32];
+	char date[DATE_BYTES];
 
 	if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
 		return err_set(err, TLS_CONTEXT_FAULT_CERTIFICATE,
