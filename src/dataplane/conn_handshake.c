@@ -7,6 +7,7 @@
  * Nothing costly exists before a peer has sent a whole first record that looks like TLS.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -167,35 +168,50 @@ static enum leg_result feed(struct conn *conn)
 	return LEG_OK;
 }
 
+/* The kernel takes keys only while a connection is ESTABLISHED, not once the peer has sent FIN. */
+static bool peer_has_sent_fin(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLRDHUP);
+}
+
+static void refuse_without_ktls(struct conn *conn, const char *why)
+{
+	conn_log_refused(conn, close_reason_name(CLOSE_KTLS_UNAVAILABLE), why);
+	conn_end(conn, conn->tls, CLOSE_KTLS_UNAVAILABLE, TLS_ALERT_INTERNAL_ERROR);
+}
+
 /* Gives the keys to the kernel where the route wants it. LEG_FAILED: the connection has been ended.
  */
 static enum leg_result use_transport(struct conn *conn, struct tls_keys *keys)
 {
 	struct route *route = conn->route;
 	bool want_ktls = keys->version == 0x0304 ? route->use_ktls_13 : route->use_ktls_12;
-	struct err_text why = { "the peer closed its end during the handshake" };
+	struct err_text why = { "this kernel has not all the suites of the listener" };
 	int r = KTLS_NOT_POSSIBLE;
 
-	if (want_ktls && !conn->tls->hung_up)
+	if (want_ktls)
 		r = ktls_install(leg_fd(conn->tls), keys, route->ktls, &why);
 	if (r == KTLS_OK) {
 		leg_use_ktls(conn->tls, keys, route->ktls->rekey);
 		stats_add(&conn->worker->stats.handshakes_ktls, 1);
 		return LEG_OK;
 	}
-	if (r == KTLS_NOT_POSSIBLE) {
-		leg_use_aead(conn->tls, keys);
-		stats_add(&conn->worker->stats.handshakes_aead, 1);
-		if (route->config->ktls != CONFIG_KTLS_REQUIRED)
-			return LEG_OK;
+	if (r < 0) {
+		tls_keys_free(keys);
+		conn->error = -r;
 		conn_log_refused(conn, close_reason_name(CLOSE_KTLS_UNAVAILABLE), why.text);
-		conn_end(conn, conn->tls, CLOSE_KTLS_UNAVAILABLE, TLS_ALERT_INTERNAL_ERROR);
+		conn_close(conn, CLOSE_KTLS_UNAVAILABLE);
 		return LEG_FAILED;
 	}
-	tls_keys_free(keys);
-	conn->error = -r;
-	conn_log_refused(conn, close_reason_name(CLOSE_KTLS_UNAVAILABLE), why.text);
-	conn_close(conn, CLOSE_KTLS_UNAVAILABLE);
+	leg_use_aead(conn->tls, keys);
+	stats_add(&conn->worker->stats.handshakes_aead, 1);
+	/* A peer that has already said its last byte is served in user space even so: it did
+	 * nothing wrong. */
+	if (route->config->ktls != CONFIG_KTLS_REQUIRED || peer_has_sent_fin(leg_fd(conn->tls)))
+		return LEG_OK;
+	refuse_without_ktls(conn, why.text);
 	return LEG_FAILED;
 }
 
