@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the Kafka tests: one broker and one PKI for all, one front door for each loop back end."""
+"""Fixtures of the Kafka tests: one broker and one PKI for all, one front door for each loop."""
 import os
 import types
 
@@ -16,15 +16,21 @@ def site(tmp_path_factory):
     broker = kafka_rig.Broker(folder / "broker", port)
     try:
         broker.start()
-        yield types.SimpleNamespace(folder=folder, port=port, broker=broker, pki=kafka_rig.Pki(folder / "pki"))
+        pki = kafka_rig.Pki(folder / "pki")
+        yield types.SimpleNamespace(folder=folder, port=port, broker=broker, pki=pki)
     finally:
         broker.stop()
 
 
-@pytest.fixture(scope="session", params=os.environ.get("SALLYPORT_LOOPS", "io_uring,epoll").split(","))
+LOOPS = os.environ.get("SALLYPORT_LOOPS", "io_uring,epoll").split(",")
+
+
+@pytest.fixture(scope="session", params=LOOPS)
 def door(site, request):
-    """The front door on one loop back end. Its end is a test too: no socket left over, a clean drain, exit code 0."""
-    door = kafka_rig.Door(site.folder / f"door-{request.param}", site.port, site.broker, site.pki, loop=request.param)
+    """The front door on one loop back end. Its end is a test too: no socket left over, a clean
+    drain, exit code 0, and the transport that the configuration asks for on every connection."""
+    door = kafka_rig.Door(site.folder / f"door-{request.param}", site.port, site.broker, site.pki,
+                          loop=request.param)
     try:
         door.start()
         with door.connect():
@@ -37,6 +43,7 @@ def door(site, request):
         code = door.stop()
         assert code == 0, f"the front door ended with {code}:\n{door.tail()}"
         assert "Sanitizer" not in door.text()
+        kafka_rig.check_transports(door)
     finally:
         door.stop()
 

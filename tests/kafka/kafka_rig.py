@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Kafka broker, the front door and real clients, for the tests here and for in_vm.
 
-Only the standard library: in_vm runs it inside a virtual machine without pytest. Everything that a rig starts is its
-child and dies with it, even if Python is killed (PR_SET_PDEATHSIG). Nothing here measures time; the limits are only there
-so that what hangs fails, and SALLYPORT_TEST_SLOW=N stretches them all (an emulated machine).
+Only the standard library: in_vm runs it inside a virtual machine without pytest. Everything that a
+rig starts is its child and dies with it, even if Python is killed (PR_SET_PDEATHSIG). Nothing here
+measures time; the limits are only there so that what hangs fails, and SALLYPORT_TEST_SLOW=N
+stretches them all (an emulated machine).
 
-Environment: SALLYPORT_BIN (build/sallyport), SALLYPORT_CACHE (Kafka's jars), SALLYPORT_KTLS (off, auto, required).
+Environment: SALLYPORT_BIN (build/sallyport), SALLYPORT_CACHE (Kafka's jars), SALLYPORT_KTLS (off,
+auto, required).
 """
 import ctypes
+import json
 import os
 import pathlib
 import random
@@ -35,7 +38,8 @@ class RigError(Exception):
 
 
 def need():
-    """Fails, with the remedy, where a test of this folder could not run. It never skips: a skip would hide it."""
+    """Fails, with the remedy, where a test of this folder could not run. It never skips: a skip
+    would hide it."""
     for program in ("java", "kcat"):
         if not shutil.which(program):
             raise RigError(f"{program} not found: see deploy/local/packages.txt")
@@ -51,8 +55,8 @@ def _die_with_parent():
 
 
 def free_ports(count):
-    """Ports below the range from which the system takes those of outgoing connections, so that none of our own
-    clients can be sitting on one of them when a broker comes back to it."""
+    """Ports below the range from which the system takes those of outgoing connections, so that none
+    of our own clients can be sitting on one of them when a broker comes back to it."""
     found = []
     for port in random.sample(range(20000, 32000), 12000):
         with socket.socket() as probe:
@@ -79,16 +83,20 @@ def wait_until(what, check, seconds):
 
 
 def run(args, *, seconds=60, check=True, stdin=None, stdout=subprocess.PIPE):
-    """Runs a client to its end. stdout and stderr come back as text (stdout as it is, if a file is given)."""
+    """Runs a client to its end. Its stdout (unless a file is given for it) and stderr come back as
+    text."""
     args = [str(a) for a in args]
+    command = shlex.join(args)
     try:
         done = subprocess.run(
             args, stdin=stdin or subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
             timeout=seconds * SLOW, preexec_fn=_die_with_parent, encoding="utf-8", errors="replace")
     except subprocess.TimeoutExpired as late:
-        raise RigError(f"not done in {seconds * SLOW:.0f} s: {shlex.join(args)}\n{_tail(late.stderr)}") from None
+        raise RigError(f"not done in {seconds * SLOW:.0f} s: {command}\n"
+                       f"{_tail(late.stderr)}") from None
     if check and done.returncode:
-        raise RigError(f"exit {done.returncode}: {shlex.join(args)}\n{_tail(done.stdout)}\n{_tail(done.stderr)}")
+        raise RigError(f"exit {done.returncode}: {command}\n"
+                       f"{_tail(done.stdout)}\n{_tail(done.stderr)}")
     return done
 
 
@@ -99,8 +107,8 @@ def _tail(text, lines=25):
 
 
 def first_line(args, word, seconds=60):
-    """Runs a client that would retry for ever, until it says `word` on stderr; returns that line and what it had said on
-    stdout, or all of stderr in an error if it ended without saying it."""
+    """Runs a client that would retry for ever, until it says `word` on stderr; returns that line
+    and what it had said on stdout. An error with all of stderr if it ended without saying it."""
     seen = []
     with Background(args) as client:
         guard = threading.Timer(seconds * SLOW, client.process.kill)
@@ -113,16 +121,17 @@ def first_line(args, word, seconds=60):
                     return line, client.process.stdout.read()
         finally:
             guard.cancel()
-    raise RigError(f"it did not say '{word}': {shlex.join(map(str, args))}\n{_tail(''.join(seen))}")
+    raise RigError(f"it did not say '{word}': {shlex.join(map(str, args))}\n"
+                   f"{_tail(''.join(seen))}")
 
 
 class Background:
-    """A client in the background with its output in pipes (small output only). Leaving the block kills it."""
+    """A client in the background with its output in pipes. Leaving the block kills it."""
 
     def __init__(self, args):
-        self.process = subprocess.Popen([str(a) for a in args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, preexec_fn=_die_with_parent,
-                                        encoding="utf-8", errors="replace")
+        self.process = subprocess.Popen(
+            [str(a) for a in args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, preexec_fn=_die_with_parent, encoding="utf-8", errors="replace")
 
     def __enter__(self):
         return self
@@ -141,7 +150,8 @@ class Background:
         except subprocess.TimeoutExpired:
             raise RigError(f"not done in {seconds * SLOW:.0f} s: {self.process.args}") from None
         if self.process.returncode:
-            raise RigError(f"exit {self.process.returncode}: {self.process.args}\n{_tail(out)}\n{_tail(err)}")
+            raise RigError(f"exit {self.process.returncode}: {self.process.args}\n"
+                           f"{_tail(out)}\n{_tail(err)}")
         return out
 
 
@@ -154,13 +164,13 @@ class Daemon:
 
     def spawn(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=_die_with_parent)
+            self.process = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, preexec_fn=_die_with_parent)
 
     def wait_ready(self, check, seconds):
         def ready():
             if self.process.poll() is not None:
-                raise RigError(f"the {self.name} ended with {self.process.returncode}:\n{self.tail()}")
+                raise RigError(f"the {self.name} ended with {self.process.returncode}")
             return check()
         try:
             wait_until(f"the {self.name} to be ready", ready, seconds)
@@ -192,12 +202,13 @@ class Daemon:
 
 
 class Pki:
-    """The embedded CA of `sallyport dev`, a server, and clients; a second CA whose client nobody trusts."""
+    """The embedded CA of `sallyport dev`, a server and clients; a second CA that nobody trusts."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.ca, self.other = self.folder / "ca", self.folder / "other"
         for where in (self.ca, self.other):
+            where.mkdir(parents=True)
             run([BINARY, "dev", "ca", "--dir", where, "--cn", f"Kafka test {where.name}"])
         self.server = self._issue(self.ca, "localhost", "server", "server",
                                   "--san", "dns:localhost,ip:127.0.0.1")
@@ -207,7 +218,8 @@ class Pki:
 
     @staticmethod
     def _issue(folder, name, file, usage, *more):
-        run([BINARY, "dev", "cert", "--dir", folder, "--cn", name, "--name", file, "--usage", usage, *more])
+        run([BINARY, "dev", "cert", "--dir", folder, "--cn", name, "--name", file,
+             "--usage", usage, *more])
         crt, key, both = (folder / f"{file}{suffix}" for suffix in (".crt", ".key", ".pem"))
         both.write_bytes(key.read_bytes() + crt.read_bytes())  # for Java: key and chain in one file
         return crt, key, both
@@ -218,14 +230,15 @@ class Pki:
 
 
 class Broker(Daemon):
-    """One real broker, reachable by clients only at the address that it advertises: the front door's."""
+    """One real broker; it tells clients only the address that it advertises: the front door's."""
 
     def __init__(self, folder, advertise_port):
         folder = pathlib.Path(folder)
         self.port, self.internal, self.controller = free_ports(3)
         super().__init__("broker", [
             KAFKA / "broker", "--dir", folder, "--port", self.port, "--internal", self.internal,
-            "--controller", self.controller, "--advertise", f"127.0.0.1:{advertise_port}", "--heap", "192m",
+            "--controller", self.controller, "--advertise", f"127.0.0.1:{advertise_port}",
+            "--heap", "192m",
         ], folder.parent / "broker.log")
 
     def start(self):
@@ -246,7 +259,7 @@ class Door(Daemon):
     """`sallyport proxy` in front of the broker."""
 
     def __init__(self, folder, port, broker, pki, loop="auto", ktls=KTLS):
-        self.folder, self.port, self.pki = pathlib.Path(folder), port, pki
+        self.folder, self.port, self.pki, self.ktls = pathlib.Path(folder), port, pki, ktls
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "sallyport.yaml"
         config.write_text(f"""\
@@ -299,23 +312,26 @@ listeners:
             crt, key, _ = getattr(self.pki, who)
             identity = ["-X", f"ssl.certificate.location={crt}", "-X", f"ssl.key.location={key}"]
         return ["kcat", "-b", self.address, "-X", "security.protocol=ssl",
-                "-X", f"ssl.ca.location={self.pki.roots}", "-X", "ssl.endpoint.identification.algorithm=https",
-                *identity, *map(str, args)]
+                "-X", f"ssl.ca.location={self.pki.roots}",
+                "-X", "ssl.endpoint.identification.algorithm=https", *identity, *map(str, args)]
 
     def kcat(self, *args, who="client", **more):
-        """kcat (librdkafka) with the certificate of `who`: client, unwanted, foreign, or None for no certificate."""
+        """kcat (librdkafka) with the certificate of `who`: client, unwanted, foreign, or None."""
         return run(self.kcat_args(*args, who=who), **more)
 
     def start_tool(self, name, *args):
-        """A Java tool in the background, for what must happen while it works; use as a context manager."""
+        """A Java tool in the background (a context manager), for what must happen meanwhile."""
         return Background(self.tool_args(name, *args))
 
     def java_config(self, name, who="client"):
-        """VerifiableProducer's own default is no retries, and so no idempotence: it would test itself."""
+        """VerifiableProducer's own default is no retries, and so no idempotence: after a restart
+        it would find only its own losses."""
         path = self.folder / f"{name}-{who or 'nobody'}.properties"
-        lines = ["security.protocol=SSL", "ssl.truststore.type=PEM", f"ssl.truststore.location={self.pki.roots}"]
+        lines = ["security.protocol=SSL", "ssl.truststore.type=PEM",
+                 f"ssl.truststore.location={self.pki.roots}"]
         if who:
-            lines += ["ssl.keystore.type=PEM", f"ssl.keystore.location={getattr(self.pki, who)[2]}"]
+            lines += ["ssl.keystore.type=PEM",
+                      f"ssl.keystore.location={getattr(self.pki, who)[2]}"]
         if name == "VerifiableProducer":
             lines.append(f"retries={2**31 - 1}")
         path.write_text("\n".join(lines) + "\n")
@@ -329,17 +345,33 @@ listeners:
         """One of Kafka's own (Java) tools."""
         return run(self.tool_args(name, *args, who=who), seconds=seconds, **more)
 
-    def create_topic(self, topic, partitions=1):
-        self.tool("TopicCommand", "--create", "--topic", topic, "--partitions", partitions)
+    def create_topic(self, topic):
+        """One partition. Asking about a topic makes it, and kcat asks sooner than Java starts."""
+        def there():
+            answer = json.loads(self.kcat("-L", "-J", "-t", topic).stdout)["topics"][0]
+            return answer["partitions"] and all(p["leader"] > 0 for p in answer["partitions"])
+        wait_until(f"topic {topic} to be made", there, 30)
 
     def connect(self, who="client"):
-        """A bare TLS connection of Python's own, on which a truncated end is an error (SSLEOFError)."""
+        """A bare TLS connection of Python's own: a truncated end is an error (SSLEOFError)."""
         context = ssl.create_default_context(cafile=str(self.pki.roots))
         if who:
             crt, key, _ = getattr(self.pki, who)
             context.load_cert_chain(crt, key)
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=30 * SLOW)
         return context.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+
+
+def check_transports(door):
+    """Each connection of a known client was carried as the configuration says, by the front door's
+    own account. Returns how many there were."""
+    want = {"off": {"aead"}, "required": {"ktls"}}.get(door.ktls, {"aead", "ktls"})
+    seen = [dict(word.split("=", 1) for word in line.split() if "=" in word)
+            for line in door.text().splitlines() if " closed " in line and " cn=" in line]
+    wrong = [end for end in seen if end["client_transport"] not in want]
+    if wrong or not seen:
+        raise RigError(f"ktls: {door.ktls}: {len(seen)} connections, not as asked: {wrong[:3]}")
+    return len(seen)
 
 
 def make_lines(path, count, *, seed, longest=1000):
@@ -364,4 +396,5 @@ def first_difference(got, want):
     for number, (a, b) in enumerate(zip(got_lines, want_lines)):
         if a != b:
             return f"line {number}: got {a[:80]!r}, want {b[:80]!r}"
-    return f"got {len(got_lines)} lines ({len(got)} bytes), want {len(want_lines)} ({len(want)} bytes)"
+    return (f"got {len(got_lines)} lines ({len(got)} bytes), "
+            f"want {len(want_lines)} ({len(want)} bytes)")
