@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -153,8 +154,15 @@ int worker_start(struct worker *worker)
 static void stop_accepting(struct worker *worker)
 {
 	for (size_t i = 0; i < worker->listener_count; i++) {
+		struct loop_accept *accept = &worker->listeners[i].accept;
+
 		loop_timer_cancel(worker->loop, &worker->listeners[i].backoff);
-		loop_accept_close(worker->loop, &worker->listeners[i].accept);
+		/* The loop may let go of the socket later, or (a worker without connections stops
+		 * now) only when all workers have ended: until then clients would queue up there
+		 * for nobody. */
+		if (accept->fd >= 0)
+			shutdown(accept->fd, SHUT_RDWR);
+		loop_accept_close(worker->loop, accept);
 	}
 }
 
