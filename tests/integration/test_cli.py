@@ -259,6 +259,14 @@ def test_check_absent_file(tmp_path):
     assert "directory" in run("check", tmp_path, code=USAGE).stdout
 
 
+def test_check_a_pipe(ca, tmp_path):
+    """A writer that takes its time is waited for."""
+    path = configuration(tmp_path / "good.yaml", listener(ca))
+    done = subprocess.run(["sh", "-c", f"(sleep 0.3; cat {path}) | {BINARY} check /dev/stdin"], capture_output=True,
+                          text=True, timeout=PATIENCE)
+    assert done.returncode == OK, done.stdout + done.stderr
+
+
 def test_relative_files(ca):
     """Whatever the working directory is."""
     (ca / "relative.yaml").write_text(json.dumps({"listeners": [listener(pathlib.Path("."))]}))

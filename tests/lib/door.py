@@ -14,7 +14,7 @@ from rawtls12 import RawClient12
 from upstream import Echo, Manual
 from waiting import PATIENCE
 
-SERVER_NAME = "broker-1.example"
+SERVER_NAME = "broker-1.test.example"
 
 
 class Pki:

@@ -72,11 +72,11 @@ class Proxy:
                        "listeners": listeners}
         self._environment = {**os.environ, **(environment or {})}
         self._log_path = self.folder / "log"
-        self._log, self._log_at, self._log_rest = [], 0, b""
         self.process = None
 
     # Life.
     def start(self):
+        self._log, self._log_at, self._log_rest = [], 0, b""
         path = self.folder / "config.yaml"
         path.write_text(json.dumps(self.config, indent=1))
         with open(self._log_path, "wb") as log:
