@@ -16,7 +16,7 @@ BURST = 16
 @pytest.fixture(scope="module", autouse=True)
 def rekeying():
     if not can_rekey():
-        pytest.skip("this kernel can not re-key: test_key_update_where_there_is_none shows what then happens")
+        pytest.skip("this kernel can not re-key: test_no_rekey.py shows what happens then")
 
 
 def end(door, client, up):

@@ -64,14 +64,15 @@ class Pki:
 
 
 class Door:
-    def __init__(self, folder, pki, loop, *, workers=1, tls=None, service_rcvbuf=None, **options):
+    def __init__(self, folder, pki, loop, *, workers=1, tls=None, service_rcvbuf=None, nofile=None, **options):
         """`options`: more keys of both listeners: `timeouts`, `limits`, rules. `service_rcvbuf`: SO_RCVBUF
         of the service behind `hand`."""
         self.pki, self.loop = pki, loop
         self.echo, self.hand = Echo(), Manual(rcvbuf=service_rcvbuf)
         listeners = [{"name": name, "role": "front", "upstream": service.endpoint, "tls": tls or pki.tls(), **options}
                      for name, service in (("echo", self.echo), ("hand", self.hand))]
-        self.proxy = Proxy(os.path.join(str(folder), "door"), listeners, loop=loop, workers=workers)
+        self.proxy = Proxy(os.path.join(str(folder), "door"), listeners, loop=loop, workers=workers,
+                           nofile=nofile)
         self.line_of, self.reasons = self.proxy.line_of, self.proxy.reasons
 
     def start(self):

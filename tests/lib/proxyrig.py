@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -59,7 +60,7 @@ def address_of(listen):
 class Proxy:
     """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are filled in."""
 
-    def __init__(self, folder, listeners, loop="auto", workers=2, environment=None):
+    def __init__(self, folder, listeners, loop="auto", workers=2, nofile=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.listeners = {}
@@ -70,7 +71,7 @@ class Proxy:
             self.listeners[listener["name"]] = listener
         self.config = {"workers": workers, "loop": loop, "log": {"level": "info", "format": "json"},
                        "listeners": listeners}
-        self._environment = {**os.environ, **(environment or {})}
+        self._nofile = nofile
         self._log_path = self.folder / "log"
         self.process = None
 
@@ -82,7 +83,7 @@ class Proxy:
         with open(self._log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [BINARY, "proxy", "-c", str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self._environment, preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
+                preexec_fn=self._before_exec)
         try:
             wait_until(lambda: "the proxy to start:\n" + self.tail(),
                        lambda: self.lines(event="started") or not self.running())
@@ -92,6 +93,11 @@ class Proxy:
             raise
         self.base_fds, self.base_pipes = self.fds(), self.pipes()
         return self
+
+    def _before_exec(self):
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if self._nofile:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._nofile, self._nofile))
 
     def running(self):
         return self.process is not None and self.process.poll() is None
