@@ -12,18 +12,17 @@
 #include <unistd.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)                                                                                  \
+/* Names of their own for each use, so that one may stand within another without shadowing it. */
+#define PICK(a, b, less)	     PICK_NUMBERED(a, b, less, __COUNTER__)
+#define PICK_NUMBERED(a, b, less, n) PICK_NAMED(a, b, less, n)
+#define PICK_NAMED(a, b, less, n)                                                                  \
 	({                                                                                         \
-		__auto_type _a = (a);                                                              \
-		__auto_type _b = (b);                                                              \
-		_a < _b ? _a : _b;                                                                 \
+		__auto_type _a##n = (a);                                                           \
+		__auto_type _b##n = (b);                                                           \
+		_a##n less _b##n ? _a##n : _b##n;                                                  \
 	})
-#define MAX(a, b)                                                                                  \
-	({                                                                                         \
-		__auto_type _a = (a);                                                              \
-		__auto_type _b = (b);                                                              \
-		_a > _b ? _a : _b;                                                                 \
-	})
+#define MIN(a, b)			PICK(a, b, <)
+#define MAX(a, b)			PICK(a, b, >)
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define NSEC_PER_SEC  1000000000ULL

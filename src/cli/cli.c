@@ -12,6 +12,9 @@
 #define OPTIONS_MAX 32
 
 static void say(const char *command, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+
+static void say(const char *command, const char *fmt, va_list ap)
 {
 	fprintf(stderr, "%s: ", command);
 	vfprintf(stderr, fmt, ap);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 #include "config/verify.h"
 #include "config/walk.h"
 #include "limits/limits.h"
+
+#define PIPE_WAIT_MS 10000 /* for the writer of a pipe, such as /dev/stdin */
 
 /* Texts hold pieces of the file: nothing of it may move a terminal's cursor or forge a line. */
 static void make_printable(char *text)
@@ -49,6 +52,10 @@ static void trim_half_character(char *text)
 	if (len - (start - 1) < need)
 		text[start - 1] = 0;
 }
+
+static void problem_add(struct config_problems *problems, enum config_severity severity,
+			struct config_mark at, const char *path, const char *fmt, va_list ap)
+	__attribute__((format(printf, 5, 0)));
 
 static void problem_add(struct config_problems *problems, enum config_severity severity,
 			struct config_mark at, const char *path, const char *fmt, va_list ap)
@@ -141,6 +148,7 @@ int config_load_bytes(const char *bytes, size_t len, const char *folder, struct 
 static int read_whole(int fd, char **ret, size_t *ret_len)
 {
 	cleanup_free char *bytes = malloc(CONFIG_FILE_BYTES_MAX + 1);
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
 	size_t used = 0;
 	ssize_t n;
 
@@ -148,7 +156,9 @@ static int read_whole(int fd, char **ret, size_t *ret_len)
 		return -ENOMEM;
 	do {
 		n = read(fd, bytes + used, CONFIG_FILE_BYTES_MAX + 1 - used);
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && errno == EAGAIN && poll(&readable, 1, PIPE_WAIT_MS) == 0)
+			return -ETIMEDOUT;
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			return -errno;
 		used += n > 0 ? (size_t)n : 0;
 	} while (n != 0 && used <= CONFIG_FILE_BYTES_MAX);

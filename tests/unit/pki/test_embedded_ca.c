@@ -176,7 +176,8 @@ static void test_every_key_type(void **state)
 	char name[32], crt[40], key_file[40];
 
 	assert_int_equal(make_ca(false), 0);
-	for (int type = 0; type < PKI_KEY_TYPE_COUNT; type++) {
+	/* The larger RSA keys take long to make; the tests of the command line do. */
+	for (int type = 0; type <= PKI_KEY_RSA_2048; type++) {
 		struct embedded_ca_request request = {
 			.dir = dir,
 			.key_type = (enum pki_key_type)type,
