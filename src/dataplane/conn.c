@@ -215,6 +215,7 @@ static bool is_abnormal(enum close_reason reason)
 	case CLOSE_RENEGOTIATION:
 	case CLOSE_KEY_UPDATE_STORM:
 	case CLOSE_EMPTY_RECORDS:
+	case CLOSE_NO_MEMORY: /* what was read may be lost */
 		return true;
 	default:
 		return false;

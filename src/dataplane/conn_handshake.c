@@ -239,6 +239,10 @@ static void on_done(struct conn *conn)
 
 static void on_peer_left(struct conn *conn, enum leg_result result)
 {
+	if (result == LEG_FAILED && conn->tls->failure == CLOSE_NO_MEMORY) {
+		conn_close(conn, CLOSE_NO_MEMORY);
+		return;
+	}
 	/* A port that is opened and closed without a byte is a health check, not worth a warning.
 	 */
 	if (conn->handshake->tls || conn->handshake->have)
@@ -320,6 +324,10 @@ void conn_handshake_start(struct conn *conn)
 	conn->handshake->status = TLS_HANDSHAKE_WANT_RECORD;
 	if (conn->tls->we_are_client && feed(conn) != LEG_OK) {
 		conn_close(conn, CLOSE_NO_MEMORY);
+		return;
+	}
+	if (conn->handshake->status == TLS_HANDSHAKE_FAILED) {
+		on_failed(conn);
 		return;
 	}
 	conn->tls->readable = true;

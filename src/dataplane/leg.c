@@ -42,7 +42,7 @@ enum leg_result leg_hold(struct leg *leg, const void *bytes, size_t len)
 		struct held *grown = malloc(sizeof(*grown) + capacity);
 
 		if (!grown)
-			return leg_fail(leg, CLOSE_NO_MEMORY, 0);
+			return leg_fail(leg, CLOSE_NO_MEMORY, TLS_ALERT_INTERNAL_ERROR);
 		if (used)
 			memcpy(grown->bytes, held->bytes + held->start, used);
 		grown->start = 0;

@@ -41,6 +41,8 @@ static int build_tls(struct route *route, struct err_text *err)
 
 	for (size_t i = 0; i < tls->cipher_count; i++)
 		params.ciphers[i] = cipher_of(tls->ciphers[i]);
+	/* What is said if nothing better is: without memory there may be no words. */
+	err_set(err, 0, "listener %s: out of memory", route->config->name);
 	r = tls_context_new(&params, &route->tls, err);
 	return r > 0 ? -EINVAL : r;
 }

@@ -176,7 +176,7 @@ static enum leg_result seal_piece(struct leg *leg, struct worker *worker, uint8_
 	if (r == AEAD_EXHAUSTED)
 		return leg_fail(leg, CLOSE_KEY_EXHAUSTED, 0);
 	if (r != AEAD_OK)
-		return leg_fail(leg, CLOSE_NO_MEMORY, 0);
+		return leg_fail(leg, CLOSE_NO_MEMORY, TLS_ALERT_INTERNAL_ERROR);
 	if (last && (uint8_t *)last->iov_base + last->iov_len == record)
 		last->iov_len += total;
 	else
@@ -205,7 +205,7 @@ static enum leg_result aead_transport_rekey(struct leg *leg, struct worker *work
 	r = tls13_update_key((enum tls_cipher)leg->keys->cipher,
 			     sending ? &leg->keys->tx : &leg->keys->rx);
 	if (r < 0)
-		return leg_fail(leg, CLOSE_NO_MEMORY, 0);
+		return leg_fail(leg, CLOSE_NO_MEMORY, TLS_ALERT_INTERNAL_ERROR);
 	*(sending ? &leg->keys->tx_sequence : &leg->keys->rx_sequence) = 0;
 	return LEG_OK;
 }

@@ -111,7 +111,7 @@ static enum leg_result ktls_transport_rekey(struct leg *leg, struct worker *work
 	(void)worker;
 	if (tls13_update_key((enum tls_cipher)leg->keys->cipher,
 			     sending ? &leg->keys->tx : &leg->keys->rx) < 0)
-		return leg_fail(leg, CLOSE_NO_MEMORY, 0);
+		return leg_fail(leg, CLOSE_NO_MEMORY, TLS_ALERT_INTERNAL_ERROR);
 	*(sending ? &leg->keys->tx_sequence : &leg->keys->rx_sequence) = 0;
 	if (ktls_rekey(leg_fd(leg), leg->keys, sending) < 0)
 		return leg_fail(leg, CLOSE_KEY_UPDATE_UNSUPPORTED, 0);

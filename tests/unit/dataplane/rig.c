@@ -12,7 +12,8 @@
 
 #include "base/log.h"
 
-#define UNTIL_TURNS_MAX 200000
+#define TRIES_A_SLEEP 256u
+#define SLEEPS_MAX    30000u /* of a millisecond */
 
 void rig_init(struct rig *rig)
 {
@@ -99,14 +100,22 @@ void rig_pass_ms(struct rig *rig, uint64_t ms)
 	rig_turns(rig, 2);
 }
 
+bool rig_patience(unsigned int *tries)
+{
+	if (++*tries % TRIES_A_SLEEP == 0)
+		poll(NULL, 0, 1);
+	return *tries < TRIES_A_SLEEP * SLEEPS_MAX;
+}
+
 void rig_until(struct rig *rig, bool (*done)(void *arg), void *arg)
 {
-	for (int i = 0; i < UNTIL_TURNS_MAX; i++) {
-		if (done(arg))
-			return;
+	unsigned int tries = 0;
+
+	while (!done(arg)) {
+		if (!rig_patience(&tries))
+			fail_msg("it does not come about");
 		rig_turns(rig, 1);
 	}
-	fail_msg("it does not come about");
 }
 
 bool rig_is_empty(void *arg)
@@ -207,8 +216,9 @@ void rig_small_buffers(int fd)
 void rig_write(struct rig *rig, int fd, const void *bytes, size_t len)
 {
 	const uint8_t *at = bytes;
+	unsigned int tries = 0;
 
-	for (int i = 0; len && i < UNTIL_TURNS_MAX; i++) {
+	while (len && rig_patience(&tries)) {
 		ssize_t n = send(fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		assert_true(n > 0 || (n < 0 && errno == EAGAIN));
@@ -224,8 +234,9 @@ void rig_write(struct rig *rig, int fd, const void *bytes, size_t len)
 void rig_read(struct rig *rig, int fd, void *ret, size_t len)
 {
 	uint8_t *at = ret;
+	unsigned int tries = 0;
 
-	for (int i = 0; len && i < UNTIL_TURNS_MAX; i++) {
+	while (len && rig_patience(&tries)) {
 		ssize_t n = recv(fd, at, len, MSG_DONTWAIT);
 
 		assert_true(n > 0 || (n < 0 && errno == EAGAIN));

@@ -45,7 +45,10 @@ void rig_fini(struct rig *rig);
 void rig_turns(struct rig *rig, unsigned int turns);
 /* Time passes; what it makes due is done. */
 void rig_pass_ms(struct rig *rig, uint64_t ms);
-/* Takes turns until `done`; fails the test after very many. */
+/* For loops that wait for the kernel: counts the tries, sleeps a little now and then, and says no
+ * after half a minute. */
+bool rig_patience(unsigned int *tries);
+/* Takes turns until `done`; fails the test if patience ends. */
 void rig_until(struct rig *rig, bool (*done)(void *arg), void *arg);
 bool rig_is_empty(void *rig); /* for rig_until: no connection is left */
 

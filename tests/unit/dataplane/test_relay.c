@@ -74,12 +74,13 @@ static size_t fill(int from, size_t len)
 static void pass(struct rig *rig, int from, int to, size_t len)
 {
 	size_t sent = 0, got = 0;
+	unsigned int tries = 0;
 
-	for (int i = 0; got < len && i < 100000; i++) {
+	while (got < len && rig_patience(&tries)) {
 		ssize_t n;
 
 		if (sent < len) {
-			n = send(from, sent_bytes + sent, MIN(len - sent, (size_t)(1 + i * 977)),
+			n = send(from, sent_bytes + sent, MIN(len - sent, (size_t)tries * 977),
 				 MSG_NOSIGNAL | MSG_DONTWAIT);
 			sent += n > 0 ? (size_t)n : 0;
 		}
@@ -173,6 +174,7 @@ static void test_end_behind_blocked_output(void **state)
 {
 	for (int splice = CONFIG_SPLICE_AUTO; splice <= CONFIG_SPLICE_OFF; splice++) {
 		struct scene s;
+		unsigned int tries = 0;
 		size_t total = 0, n;
 
 		scene_open(&s, *state, rig_tcp_pair);
@@ -187,7 +189,7 @@ static void test_end_behind_blocked_output(void **state)
 		}
 		close(s.client);
 		s.client = -1;
-		for (n = 0; n < total;) {
+		for (n = 0; n < total && rig_patience(&tries);) {
 			ssize_t r;
 
 			rig_turns(s.rig, 2);
@@ -196,6 +198,7 @@ static void test_end_behind_blocked_output(void **state)
 			n += r > 0 ? (size_t)r : 0;
 			assert_true(r > 0 || (r < 0 && errno == EAGAIN));
 		}
+		assert_int_equal(n, total);
 		assert_memory_equal(got_bytes, sent_bytes, total);
 		rig_expect_end(s.rig, s.service);
 		scene_close(&s);
@@ -447,9 +450,10 @@ static void tls_close(struct tls_scene *s)
 static enum record_peer_result peer_receives(struct tls_scene *s, uint8_t *ret_type, uint8_t *ret,
 					     size_t *ret_len)
 {
-	enum record_peer_result r;
+	enum record_peer_result r = RECORD_PEER_NOTHING;
+	unsigned int tries = 0;
 
-	for (int i = 0; i < 100000; i++) {
+	while (rig_patience(&tries)) {
 		r = record_peer_recv(&s->peer, ret_type, ret, ret_len);
 		if (r != RECORD_PEER_NOTHING)
 			return r;
@@ -601,12 +605,13 @@ static void test_our_own_end_is_no_truncation(void **state)
 /* What the peer has still sent while it is being told is read away, up to a bound. */
 static void test_linger_is_bounded(void **state)
 {
+	unsigned int tries = 0;
 	struct tls_scene s;
 	ssize_t n = 0;
 
 	tls_open(&s, *state, CONFIG_ROLE_FRONT);
 	conn_drain(s.conn);
-	for (size_t total = 0; total < 2 * LINGER_BYTES_MAX + BULK_BYTES && n >= 0;) {
+	for (size_t total = 0; n >= 0 && rig_patience(&tries);) {
 		n = send(s.peer.fd, sent_bytes, 100000, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN)
 			n = 0;

@@ -101,7 +101,9 @@ static void peer_sends_data(struct scene *s, size_t from, size_t to, size_t size
 
 static void expect_service_has(struct scene *s, size_t len)
 {
-	for (int i = 0; i < 100000 && s->got < len; i++) {
+	unsigned int tries = 0;
+
+	while (s->got < len && rig_patience(&tries)) {
 		drain_service(s);
 		rig_turns(s->rig, 1);
 	}
@@ -112,7 +114,9 @@ static void expect_service_has(struct scene *s, size_t len)
 /* The next record for the peer; fails the test if there is none. */
 static int peer_receives(struct scene *s, struct fake_ktls_record *ret)
 {
-	for (int i = 0; i < 100000; i++) {
+	unsigned int tries = 0;
+
+	while (rig_patience(&tries)) {
 		int r = fake_ktls_wire_recv(s->wire, ret);
 
 		if (r)
