@@ -27,8 +27,8 @@ enum loop_kind { LOOP_AUTO, LOOP_IO_URING, LOOP_EPOLL };
 /* Events of a watch. */
 #define LOOP_IN	   1u /* readable now, or end of stream */
 #define LOOP_OUT   2u /* writable now, or connected */
-#define LOOP_RDHUP 8u /* the peer has sent FIN: comes with IN, and stays */
-#define LOOP_HUP   4u /* error or both directions shut: read to learn which */
+#define LOOP_RDHUP 8u /* the peer has sent FIN: comes with IN, perhaps only once */
+#define LOOP_HUP   4u /* error or both directions shut: read to learn which; with IN and OUT */
 
 struct loop_watch {
 	/* Called once each time readiness may have changed (edge-triggered): the callee reads or

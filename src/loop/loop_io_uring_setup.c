@@ -113,8 +113,8 @@ static const char *probe_missing(struct io_uring *ring)
 		if (cqe->user_data == LOOP_SLOT_WATCH &&
 		    (cqe->res < 0 || !(cqe->flags & IORING_CQE_F_MORE)))
 			missing = "multishot poll (kernel 5.13)";
-		/* Not a socket, and known to be none only by a kernel that read the flag. */
-		if (cqe->user_data == LOOP_SLOT_ACCEPT && cqe->res != -ENOTSOCK)
+		/* It is no socket, but only a kernel that does not know the flag says EINVAL. */
+		if (cqe->user_data == LOOP_SLOT_ACCEPT && cqe->res == -EINVAL)
 			missing = "multishot accept (kernel 5.19)";
 	}
 	return answers < 2 ? "answers to multishot poll and accept" : missing;

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 enum loop_kind fixture_kinds[2] = { LOOP_IO_URING, LOOP_EPOLL };
 
@@ -155,8 +157,12 @@ int fixture_connect(uint16_t port)
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 				   .sin_port = htons(port),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	/* Nobody waits for ever, even if nobody accepts. */
+	struct timeval limit = { .tv_sec = 10 };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0) {
 		close(fd);
 		return -1;
@@ -172,6 +178,8 @@ void fixture_tcp_pair(int ret[2])
 	ret[0] = fixture_connect(port);
 	assert_true(ret[0] >= 0);
 	assert_int_equal(fcntl(ret[0], F_SETFL, O_NONBLOCK), 0);
+	/* connect() may return before the last step of the handshake has reached the listener. */
+	assert_int_equal(poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, 10000), 1);
 	ret[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(ret[1] >= 0);
 	close(listener);

@@ -8,11 +8,18 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 int main(void)
 {
+	struct rlimit files;
 	int failed = 0;
 
+	/* Some tests hold 2,000 sockets. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	failed +=

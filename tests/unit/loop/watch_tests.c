@@ -201,6 +201,7 @@ static void half_close_is_readable(void **state)
 	assert_int_equal(shutdown(fds[1], SHUT_WR), 0);
 	fixture_run(fx);
 	assert_int_equal(end.received, 3);
+	assert_true(end.seen & LOOP_RDHUP);
 	assert_false(end.seen & LOOP_HUP);
 	/* The other direction still works. */
 	assert_int_equal(write(end.watch.fd, "x", 1), 1);
@@ -229,22 +230,20 @@ static void reset_is_a_hang_up_for_all(void **state)
 	loop_watch_close(fx->loop, &end.watch);
 }
 
-static void refused_connect_is_reported(void **state)
+static void both_directions_shut_is_a_hang_up(void **state)
 {
 	struct endpoint_watch end = { .stop_when = LOOP_HUP };
-	int fds[2], fd;
-	uint16_t port;
+	int fds[2];
 
 	NEED_LOOP(state);
 	fixture_tcp_pair(fds);
-	fd = fixture_listen(&port);
-	close(fd);
-	close(fds[1]);
-	fd = fixture_connect(port);
-	assert_int_equal(fd, -1);
 	endpoint_start(fx, &end, fds[0]);
+	fixture_turns(fx, 3);
+	assert_false(end.seen & (LOOP_HUP | LOOP_RDHUP));
+	close(fds[1]);
 	assert_int_equal(shutdown(fds[0], SHUT_WR), 0);
 	fixture_run(fx);
+	assert_true(end.seen & LOOP_RDHUP);
 	loop_watch_close(fx->loop, &end.watch);
 }
 
@@ -403,6 +402,31 @@ static void closed_after_run_is_closed_by_free(void **state)
 	close(fds[1]);
 }
 
+static void close_and_stop(struct endpoint_watch *end, uint32_t events)
+{
+	if (!(events & LOOP_IN))
+		return;
+	loop_watch_close(end->fx->loop, &end->watch);
+	loop_stop(end->fx->loop);
+}
+
+/* The last thing that a loop did was to close: the peer hears of it no later than loop_free(). */
+static void closed_in_the_last_turn_is_seen_by_the_peer(void **state)
+{
+	struct endpoint_watch end = { .then = close_and_stop };
+	int fds[2];
+
+	NEED_LOOP(state);
+	fixture_socketpair(fds);
+	endpoint_start(fx, &end, fds[0]);
+	fixture_turns(fx, 3);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	fixture_run(fx);
+	loop_free(TAKE_PTR(fx->loop));
+	assert_true(fixture_peer_gone(&fds[1]));
+	close(fds[1]);
+}
+
 enum { MANY = 1000 };
 
 static struct endpoint_watch many[MANY];
@@ -458,13 +482,14 @@ const struct CMUnitTest watch_tests[] = {
 	BOTH(out_comes_after_full_buffer_was_drained),
 	BOTH(half_close_is_readable),
 	BOTH(reset_is_a_hang_up_for_all),
-	BOTH(refused_connect_is_reported),
+	BOTH(both_directions_shut_is_a_hang_up),
 	BOTH(close_in_callback_drops_pending_events),
 	BOTH(reused_slot_does_not_get_old_events),
 	BOTH(detach_gives_the_descriptor_back),
 	BOTH(zeroed_and_closed_watches_are_no_ops),
 	BOTH(close_before_first_run),
 	BOTH(closed_after_run_is_closed_by_free),
+	BOTH(closed_in_the_last_turn_is_seen_by_the_peer),
 	BOTH(thousand_watches),
 	BOTH_WITH(echo_unix, fixture_setup_small_cq),
 	BOTH_WITH(thousand_watches, fixture_setup_small_cq),
