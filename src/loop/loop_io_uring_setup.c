@@ -9,8 +9,8 @@
 #include "loop/loop_io_uring_setup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -45,17 +45,15 @@ int loop_io_uring_setup(struct io_uring *ring, unsigned cq_entries, unsigned fla
 	return r;
 }
 
+/* kernel.io_uring_disabled: 0, 1 or 2; -1 if this kernel has no such switch. */
 static int probe_disabled_sysctl(void)
 {
-	FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
-	int value = -1;
+	cleanup_close int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
+	char digit;
 
-	if (!file)
+	if (fd < 0 || read(fd, &digit, 1) != 1 || digit < '0' || digit > '9')
 		return -1;
-	if (fscanf(file, "%d", &value) != 1)
-		value = -1;
-	fclose(file);
-	return value;
+	return digit - '0';
 }
 
 int loop_io_uring_explain(int error, int disabled, struct err_text *err)
