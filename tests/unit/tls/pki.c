@@ -17,11 +17,13 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#define NAMES_MAX 512
+#define NAMES_MAX    512
+#define RSA_KEYS_MAX 4
 
 static char folder[64];
 static char *paths[NAMES_MAX];
 static size_t path_count;
+static EVP_PKEY *rsa_keys[RSA_KEYS_MAX];
 
 static void must(bool ok, const char *what)
 {
@@ -32,6 +34,30 @@ static void must(bool ok, const char *what)
 	abort();
 }
 
+static void free_rsa_keys(void)
+{
+	for (size_t i = 0; i < RSA_KEYS_MAX; i++)
+		EVP_PKEY_free(rsa_keys[i]);
+}
+
+/* RSA keys take a second to find, so each size is found once and then shared. */
+static EVP_PKEY *rsa_key(int bits)
+{
+	if (!rsa_keys[0]) {
+		OPENSSL_init_crypto(0, NULL); /* so that its own end comes after ours */
+		atexit(free_rsa_keys);
+	}
+	for (size_t i = 0; i < RSA_KEYS_MAX; i++) {
+		if (!rsa_keys[i])
+			rsa_keys[i] = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits);
+		if (rsa_keys[i] && EVP_PKEY_get_bits(rsa_keys[i]) == bits) {
+			EVP_PKEY_up_ref(rsa_keys[i]);
+			return rsa_keys[i];
+		}
+	}
+	return NULL;
+}
+
 static EVP_PKEY *make_key(const char *kind)
 {
 	EVP_PKEY *key;
@@ -39,7 +65,7 @@ static EVP_PKEY *make_key(const char *kind)
 	if (!kind)
 		kind = "P-256";
 	if (!strncmp(kind, "RSA:", 4))
-		key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)atoi(kind + 4));
+		key = rsa_key(atoi(kind + 4));
 	else if (!strcmp(kind, "ED25519"))
 		key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	else
