@@ -105,6 +105,14 @@ static int route_init(struct route *route, const struct config_listener *config,
 	return 0;
 }
 
+static bool any_wants_ktls(const struct config *config)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].ktls != CONFIG_KTLS_OFF)
+			return true;
+	return false;
+}
+
 int snapshot_new(const struct config *config, struct snapshot **ret, struct err_text *err)
 {
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
@@ -117,7 +125,8 @@ int snapshot_new(const struct config *config, struct snapshot **ret, struct err_
 		free(snapshot);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	ktls_probe(&snapshot->ktls);
+	if (any_wants_ktls(config))
+		ktls_probe(&snapshot->ktls);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		snapshot->route_count++;
 		r = route_init(&snapshot->routes[i], &config->listeners[i], &snapshot->ktls, err);
