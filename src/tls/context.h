@@ -16,7 +16,8 @@ struct tls_context;
 
 struct tls_context_params {
 	bool is_server;
-	const char *certificate_file, *key_file; /* PEM; chain in order after the leaf */
+	/* PEM; chain in order after the leaf. A client may have none. */
+	const char *certificate_file, *key_file;
 	const char *const *root_files;
 	size_t root_file_count;
 	uint16_t min_version;			   /* 0x0303, 0x0304 */
@@ -24,8 +25,8 @@ struct tls_context_params {
 	size_t cipher_count;
 	const char *const *alpn; /* protocols, in order */
 	size_t alpn_count;
-	const char *server_name; /* client: verified in the peer's certificate; server: SNI must
-				    equal it if given */
+	const char *server_name; /* client: a DNS name or an address, needed, verified in the
+				    peer's certificate; server: SNI must equal it if given */
 };
 
 /* Which param a failure is about, so that `check` can point at the line. */

@@ -10,8 +10,9 @@
 
 #define PEER_SERIAL_TEXT_BYTES 42 /* 20 bytes (RFC 5280 4.1.2.2) as hex, and a little */
 
-/* Strings are UTF-8, without control characters or NUL: a certificate with such names is refused in
- * verification. */
+/* Strings are UTF-8, without control characters or NUL, none longer than PEER_NAME_BYTES_MAX, and
+ * no more than PEER_NAMES_MAX of dns and uris: a certificate with other names is refused in
+ * verification, since a rule could be dodged by what is cut off. */
 struct peer {
 	const char *cn;		 /* last CN of the subject, or "" */
 	const char *issuer_cn;	 /* of the certificate that signed it, or its whole DN */
