@@ -29,6 +29,33 @@ struct worker_listener {
 	int fd;
 };
 
+static void on_accept(struct loop_accept *accept, int fd);
+
+static void start_backoff(struct worker_listener *listener)
+{
+	struct loop *loop = listener->worker->loop;
+
+	stats_add(&listener->worker->stats.accept_backoffs, 1);
+	loop_timer_set(loop, &listener->backoff,
+		       loop_now_ns(loop) + ACCEPT_BACKOFF_MS * NSEC_PER_MSEC);
+}
+
+/* The first time, and after a back-off. Where the loop can not take the order now, it gets it again
+ * a little later. */
+static void start_accepting(struct worker_listener *listener)
+{
+	int fd = listener->fd >= 0 ? listener->fd : listener->accept.fd;
+	int r = loop_accept_start(listener->worker->loop, &listener->accept, fd, on_accept);
+
+	if (r < 0) {
+		log_msg(LOG_WARNING, "accept_failed", "listener %s: %s; tried again in %d ms",
+			listener->route->config->name, strerror(-r), ACCEPT_BACKOFF_MS);
+		start_backoff(listener);
+		return;
+	}
+	listener->fd = -1; /* the loop's now */
+}
+
 static void on_accept(struct loop_accept *accept, int fd)
 {
 	struct worker_listener *listener = container_of(accept, struct worker_listener, accept);
@@ -42,7 +69,6 @@ static void on_accept(struct loop_accept *accept, int fd)
 	/* Out of descriptors or memory: the backlog waits in the kernel, and we look again a little
 	 * later. */
 	stats_add(&worker->stats.accept_errors, 1);
-	stats_add(&worker->stats.accept_backoffs, 1);
 	log_begin(&line, LOG_WARNING, "accept_backoff");
 	log_str(&line, "listener", listener->route->config->name);
 	log_str(&line, "error", strerrorname_np(-fd));
@@ -52,16 +78,12 @@ static void on_accept(struct loop_accept *accept, int fd)
 			: NULL);
 	log_u64(&line, "retry_ms", ACCEPT_BACKOFF_MS);
 	log_end(&line);
-	loop_timer_set(worker->loop, &listener->backoff,
-		       loop_now_ns(worker->loop) + ACCEPT_BACKOFF_MS * NSEC_PER_MSEC);
+	start_backoff(listener);
 }
 
 static void on_backoff_over(struct loop_timer *timer)
 {
-	struct worker_listener *listener = container_of(timer, struct worker_listener, backoff);
-
-	loop_accept_start(listener->worker->loop, &listener->accept, listener->accept.fd,
-			  on_accept);
+	start_accepting(container_of(timer, struct worker_listener, backoff));
 }
 
 static int open_listeners(struct worker *worker, struct snapshot *snapshot, struct err_text *err)
@@ -131,15 +153,8 @@ static void *worker_main(void *arg)
 
 	snprintf(name, sizeof(name), "worker-%u", worker->index);
 	pthread_setname_np(pthread_self(), name);
-	for (size_t i = 0; i < worker->listener_count; i++) {
-		struct worker_listener *listener = &worker->listeners[i];
-
-		r = loop_accept_start(worker->loop, &listener->accept, TAKE_FD(listener->fd),
-				      on_accept);
-		if (r < 0)
-			log_msg(LOG_ERROR, "accept_failed", "listener %s: %s",
-				listener->route->config->name, strerror(-r));
-	}
+	for (size_t i = 0; i < worker->listener_count; i++)
+		start_accepting(&worker->listeners[i]);
 	r = loop_run(worker->loop);
 	if (r < 0)
 		log_msg(LOG_ERROR, "loop_failed", "worker %u: %s", worker->index, strerror(-r));

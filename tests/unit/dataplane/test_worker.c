@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker with its thread, on both back ends: start, accept with too few descriptors, limits,
+ * drain. Its connections never get further than the first byte of a handshake here.
+ */
+#include "unit/dataplane/rig.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+
+struct scene {
+	struct config_listener config;
+	struct route route;
+	struct snapshot snapshot;
+	struct worker *worker;
+	struct sockaddr_in address;
+	char text[32];
+};
+
+/* The seam: so many calls of it fail from now on. */
+static atomic_uint accept_starts_failing, accept_starts_failed;
+
+int __real_loop_accept_start(struct loop *loop, struct loop_accept *accept, int fd,
+			     void (*on_accept)(struct loop_accept *accept, int fd));
+int __wrap_loop_accept_start(struct loop *loop, struct loop_accept *accept, int fd,
+			     void (*on_accept)(struct loop_accept *accept, int fd));
+
+int __wrap_loop_accept_start(struct loop *loop, struct loop_accept *accept, int fd,
+			     void (*on_accept)(struct loop_accept *accept, int fd))
+{
+	if (atomic_load(&accept_starts_failing)) {
+		atomic_fetch_sub(&accept_starts_failing, 1);
+		atomic_fetch_add(&accept_starts_failed, 1);
+		return -ENOMEM;
+	}
+	return __real_loop_accept_start(loop, accept, fd, on_accept);
+}
+
+static enum loop_kind kinds[] = { LOOP_IO_URING, LOOP_EPOLL };
+
+static void free_address(struct sockaddr_in *ret)
+{
+	socklen_t len = sizeof(*ret);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*ret = (struct sockaddr_in){ .sin_family = AF_INET,
+				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	assert_int_equal(bind(fd, (struct sockaddr *)ret, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)ret, &len), 0);
+	close(fd);
+}
+
+static void scene_init(struct scene *s)
+{
+	memset(s, 0, sizeof(*s));
+	free_address(&s->address);
+	snprintf(s->text, sizeof(s->text), "127.0.0.1:%u", ntohs(s->address.sin_port));
+	assert_int_equal(parse_endpoint(s->text, &s->config.listen), 0);
+	s->config.name = (char *)"unit";
+	s->config.listen_text = s->text;
+	s->config.role = CONFIG_ROLE_FRONT;
+	s->config.limits = (struct config_limits){ .connections = 100, .handshakes = 100 };
+	s->config.timeouts.handshake_ms = 600000;
+	s->config.timeouts.linger_ms = 1;
+	s->route.config = &s->config;
+	s->route.unix_fd = -1;
+	pthread_mutex_init(&s->route.addresses_mutex, NULL);
+	s->snapshot.routes = &s->route;
+	s->snapshot.route_count = 1;
+}
+
+static void scene_start(struct scene *s, enum loop_kind kind)
+{
+	struct err_text err = { "" };
+
+	if (worker_new(0, kind, &s->snapshot, &s->worker, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(worker_start(s->worker), 0);
+}
+
+static void scene_stop(struct scene *s, uint64_t deadline_ms)
+{
+	worker_drain(s->worker, deadline_ms);
+	worker_join(s->worker);
+	assert_int_equal(s->worker->conn_count, 0);
+	worker_free(s->worker);
+	pthread_mutex_destroy(&s->route.addresses_mutex);
+}
+
+/* One test, on each back end that there is. */
+static void on_each_loop(void (*run)(enum loop_kind kind))
+{
+	struct err_text why;
+
+	log_init(2, LOG_ERROR, LOG_FORMAT_TEXT);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kinds[i] == LOOP_IO_URING && !loop_io_uring_usable(&why)) {
+			/* Where it is promised, its absence is a failure. */
+			assert_null(getenv("SALLYPORT_TEST_IO_URING_PROMISED"));
+			print_message("no io_uring here: %s\n", why.text);
+			continue;
+		}
+		run(kinds[i]);
+	}
+}
+
+static int client_of(const struct scene *s)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&s->address, sizeof(s->address)), 0);
+	return fd;
+}
+
+static void expect_counter(const uint64_t *counter, uint64_t at_least)
+{
+	unsigned int tries = 0;
+
+	while (__atomic_load_n(counter, __ATOMIC_RELAXED) < at_least)
+		assert_true(rig_patience(&tries));
+}
+
+static bool has_ended(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char c;
+
+	assert_int_equal(poll(&p, 1, 30000), 1);
+	return recv(fd, &c, 1, 0) <= 0;
+}
+
+static size_t open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+static void drain_of_nobody(enum loop_kind kind)
+{
+	size_t before = open_fds();
+	struct scene s;
+
+	scene_init(&s);
+	scene_start(&s, kind);
+	scene_stop(&s, 600000); /* with nobody there is nothing to wait for */
+	assert_int_equal(open_fds(), before);
+}
+
+static void test_drain_of_nobody(void **state)
+{
+	(void)state;
+	on_each_loop(drain_of_nobody);
+}
+
+static void drain_with_a_stalled_handshake(enum loop_kind kind)
+{
+	struct scene s;
+	int client, late;
+
+	scene_init(&s);
+	scene_start(&s, kind);
+	client = client_of(&s);
+	assert_int_equal(send(client, "\26\3\1", 3, 0), 3);
+	expect_counter(&s.worker->stats.accepted, 1);
+	worker_drain(s.worker, 1);
+	assert_true(has_ended(client));
+	worker_join(s.worker);
+	assert_int_equal(s.worker->stats.closes[CLOSE_DRAIN], 1);
+	assert_int_equal(atomic_load(&s.route.connections), 0);
+	/* Nobody listens any more. */
+	late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(late, (struct sockaddr *)&s.address, sizeof(s.address)), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	close(late);
+	close(client);
+	worker_free(s.worker);
+	pthread_mutex_destroy(&s.route.addresses_mutex);
+}
+
+static void test_drain_with_a_stalled_handshake(void **state)
+{
+	(void)state;
+	on_each_loop(drain_with_a_stalled_handshake);
+}
+
+static void limits(enum loop_kind kind)
+{
+	int clients[3];
+	struct scene s;
+
+	scene_init(&s);
+	s.config.limits = (struct config_limits){ .connections = 2, .handshakes = 1 };
+	scene_start(&s, kind);
+	clients[0] = client_of(&s);
+	expect_counter(&s.worker->stats.accepted, 1);
+	clients[1] = client_of(&s); /* one handshake too many */
+	expect_counter(&s.worker->stats.closes[CLOSE_LIMIT_HANDSHAKES], 1);
+	assert_true(has_ended(clients[1]));
+	close(clients[0]);
+	expect_counter(&s.worker->stats.closes[CLOSE_HANDSHAKE_CLOSED], 1);
+	clients[0] = client_of(&s); /* the place is free again */
+	expect_counter(&s.worker->stats.accepted, 3);
+	assert_int_equal(s.worker->stats.closes[CLOSE_LIMIT_HANDSHAKES], 1);
+	close(clients[0]);
+	close(clients[1]);
+	expect_counter(&s.worker->stats.closes[CLOSE_HANDSHAKE_CLOSED], 2);
+	scene_stop(&s, 0);
+
+	scene_init(&s);
+	s.config.limits = (struct config_limits){ .connections = 2, .handshakes = 10 };
+	scene_start(&s, kind);
+	for (int i = 0; i < 3; i++) {
+		clients[i] = client_of(&s);
+		expect_counter(&s.worker->stats.accepted, (uint64_t)i + 1);
+	}
+	expect_counter(&s.worker->stats.closes[CLOSE_LIMIT_CONNECTIONS], 1);
+	assert_true(has_ended(clients[2]));
+	for (int i = 0; i < 3; i++)
+		close(clients[i]);
+	scene_stop(&s, 0);
+}
+
+static void test_limits(void **state)
+{
+	(void)state;
+	on_each_loop(limits);
+}
+
+/* Descriptors run out: who comes then waits, and is served when there are some again, even if the
+ * loop could not take the order at first. */
+static void accept_backs_off(enum loop_kind kind)
+{
+	int fillers[64], count = 0, client, next = dup(0);
+	struct rlimit limit, low;
+	struct scene s;
+
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = (rlim_t)next + 32;
+	/* Before the start: io_uring looks at the limit when it is asked to accept. */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	scene_init(&s);
+	scene_start(&s, kind);
+	client = client_of(&s);
+	expect_counter(&s.worker->stats.accepted, 1);
+	close(client);
+	expect_counter(&s.worker->stats.closes[CLOSE_HANDSHAKE_CLOSED], 1);
+	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	for (unsigned int tries = 0; rig_patience(&tries) && tries < 2000;)
+		/* Sockets that the loop lets go of late make room again. */
+		if (count < 64 && (fillers[count] = dup(0)) >= 0)
+			count++;
+	assert_int_equal(connect(client, (struct sockaddr *)&s.address, sizeof(s.address)), 0);
+	expect_counter(&s.worker->stats.accept_backoffs, 1);
+	assert_int_equal(s.worker->stats.accepted, 1);
+	atomic_store(&accept_starts_failed, 0);
+	atomic_store(&accept_starts_failing, 2);
+	while (count)
+		close(fillers[--count]);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	expect_counter(&s.worker->stats.accepted, 2);
+	assert_int_equal(atomic_load(&accept_starts_failed), 2);
+	close(client);
+	scene_stop(&s, 0);
+}
+
+static void test_accept_backs_off(void **state)
+{
+	(void)state;
+	on_each_loop(accept_backs_off);
+}
+
+static void first_accept_fails(enum loop_kind kind)
+{
+	size_t before = open_fds();
+	struct scene s;
+	int client;
+
+	scene_init(&s);
+	atomic_store(&accept_starts_failing, 1);
+	scene_start(&s, kind);
+	client = client_of(&s);
+	expect_counter(&s.worker->stats.accepted, 1);
+	close(client);
+	scene_stop(&s, 0);
+	/* And one that never gets so far. */
+	scene_init(&s);
+	atomic_store(&accept_starts_failing, 1);
+	scene_start(&s, kind);
+	scene_stop(&s, 0);
+	atomic_store(&accept_starts_failing, 0);
+	assert_int_equal(open_fds(), before);
+}
+
+static void test_first_accept_fails(void **state)
+{
+	(void)state;
+	log_init(2, LOG_ERROR, LOG_FORMAT_TEXT);
+	on_each_loop(first_accept_fails);
+}
+
+static void address_in_use(enum loop_kind kind)
+{
+	struct scene s, second;
+	struct err_text err;
+	size_t before;
+
+	scene_init(&s);
+	scene_start(&s, kind);
+	scene_init(&second);
+	second.config.listen = s.config.listen;
+	before = open_fds();
+	assert_int_equal(worker_new(0, kind, &second.snapshot, &second.worker, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.text, "another program listens there"));
+	assert_int_equal(open_fds(), before);
+	scene_stop(&s, 0);
+}
+
+static void test_address_in_use(void **state)
+{
+	(void)state;
+	on_each_loop(address_in_use);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drain_of_nobody),
+		cmocka_unit_test(test_drain_with_a_stalled_handshake),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_accept_backs_off),
+		cmocka_unit_test(test_first_accept_fails),
+		cmocka_unit_test(test_address_in_use),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
