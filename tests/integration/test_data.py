@@ -119,7 +119,11 @@ def test_stock_client_sizes(door, size):
     with door.tls() as sock:
         name = text_of(sock.getsockname())
         data = os.urandom(size)
-        in_threads(lambda: sock.sendall(data), lambda: check(read_exactly(sock, size) == data))
+        # In one thread: two at once on one of Python's SSL objects end a stream now and then by themselves.
+        for at in range(0, size, 1 << 17):
+            piece = data[at:at + (1 << 17)]
+            sock.sendall(piece)
+            assert read_exactly(sock, len(piece)) == piece
         sock.unwrap().close()
     line = door.line_of(name)
     assert (line["bytes_in"], line["bytes_out"]) == (size, size)
