@@ -129,10 +129,6 @@ def test_stock_client_sizes(door, size):
     assert (line["bytes_in"], line["bytes_out"]) == (size, size)
 
 
-def check(condition):
-    assert condition
-
-
 @pytest.mark.parametrize("size", [0, 1, 16384, 300000, 5 << 20])
 def test_end_comes_right_behind_the_last_byte(door, size):
     """The service writes and closes at once: nothing is cut, close_notify is the last record."""
