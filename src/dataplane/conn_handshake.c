@@ -85,7 +85,8 @@ static void on_not_tls(struct conn *conn, enum tls_record_check check)
 		return;
 	case TLS_RECORD_IS_KAFKA:
 		refuse(conn, CLOSE_NOT_TLS_KAFKA, close_reason_name(CLOSE_NOT_TLS_KAFKA),
-		       "a Kafka request in clear came to a TLS port: set security.protocol=SSL at this client");
+		       "a Kafka request in clear came to a TLS port: set security.protocol=SSL at "
+		       "this client");
 		return;
 	case TLS_RECORD_TOO_LONG:
 		leg_hold(leg, overflow, sizeof(overflow));

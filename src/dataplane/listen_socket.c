@@ -19,7 +19,7 @@ static int fail(const struct route *route, int err, const char *what, struct err
 	bool is_unix = route->config->listen.is_unix;
 	const char *hint =
 		err == EADDRINUSE && is_unix
-			? "another program listens there (ss -lxp shows which), or a file is in the way"
+			? "another program listens there (ss -lxp shows which), or a file is there"
 		: err == EADDRINUSE	    ? "another program listens there (ss -ltnp shows which)"
 		: err == EACCES && !is_unix ? "ports below 1024 need CAP_NET_BIND_SERVICE"
 		: err == EADDRNOTAVAIL	    ? "no interface has this address"

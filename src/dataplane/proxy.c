@@ -206,7 +206,8 @@ static void run_until_stopped(struct proxy *proxy, const sigset_t *signals)
 			break;
 		case SIGHUP:
 			log_msg(LOG_WARNING, "reload",
-				"changing the configuration of a running proxy is not supported yet: restart it");
+				"changing the configuration of a running proxy is not supported "
+				"yet: restart it");
 			break;
 		default:
 			housekeeping(proxy);
