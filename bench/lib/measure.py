@@ -126,6 +126,20 @@ class Environment:
         return os.path.join(self.build, "bench", "sallyport-bench-relay")
 
 
+def read_mapped_files(pid):
+    """Reads what @pid has mapped, so that no load waits for a file. In a VM whose clock counts
+    instructions that is more than a nicety: while it waits, the clock jumps to the next deadline."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+        paths = {line.split(maxsplit=5)[5].strip() for line in f if line.count("/") > 0}
+    for path in filter(os.path.isfile, paths | {"/etc/ssl/openssl.cnf"}):
+        try:
+            with open(path, "rb") as f:
+                while f.read(1 << 20):
+                    pass
+        except OSError:
+            pass
+
+
 class Session:
     """A scratch directory, certificates and a running origin."""
 
@@ -151,6 +165,7 @@ class Session:
             preexec_fn=lambda: pin(env.load_cpu))
         if b"listening" not in self.origin.stdout.readline():
             raise SystemExit("the origin did not start")
+        read_mapped_files(self.origin.pid)
         return self
 
     def __exit__(self, *exc):
@@ -178,7 +193,8 @@ class Session:
                               stderr=subprocess.PIPE, check=False,
                               preexec_fn=lambda: pin(self.env.load_cpu))
         if done.returncode:
-            raise LoadFailed(f"{subject.name} {mode}: {done.stderr.decode().strip()}")
+            raise LoadFailed(f"{subject.name} {mode}: {done.stderr.decode().strip()}\n"
+                             f"the end of its log: {subject.log_end()}")
         result = json.loads(done.stdout)
         if not result["verified"]:
             raise LoadFailed(f"{subject.name} {mode}: not verified")

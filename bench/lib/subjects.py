@@ -60,6 +60,7 @@ class Subject:
                 preexec_fn=lambda: measure.pin(self.env.proxy_cpu))
         try:
             self._await_listening()
+            measure.read_mapped_files(self.process.pid)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -84,9 +85,11 @@ class Subject:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.05)
+        raise Unavailable(f"{self.name} did not start: {self.log_end()}")
+
+    def log_end(self):
         with open(os.path.join(self.where, "log"), encoding="utf-8", errors="replace") as f:
-            tail = f.read()[-600:].strip()
-        raise Unavailable(f"{self.name} did not start: {tail or 'no message'}")
+            return f.read()[-600:].strip() or "no message"
 
     def pids(self):
         return measure.tree(self.process.pid)
@@ -116,6 +119,9 @@ class Sallyport(Subject):
     @property
     def kernel(self):
         return {"off": False, "required": True}.get(self.options["ktls"])
+
+    def version(self):
+        return first_line([self.env.sallyport, "--version"])
 
     def command(self):
         if not os.access(self.env.sallyport, os.X_OK):
@@ -179,7 +185,7 @@ class Nginx(Subject):
         return bool(self.options.get("ktls"))
 
     def version(self):
-        return first_line([need("nginx"), "-v"])
+        return first_line([need("nginx"), "-v"]).split(": ")[-1]
 
     def command(self):
         binary = need("nginx")
@@ -228,7 +234,7 @@ class Haproxy(Subject):
         return bool(self.options.get("ktls"))
 
     def version(self):
-        return first_line([need("haproxy"), "-v"])
+        return " ".join(first_line([need("haproxy"), "-v"]).split()[::2][:2])
 
     def command(self):
         binary = need("haproxy")
