@@ -54,16 +54,24 @@ def _die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+_claims = []  # sockets whose names say that a port is this process's, for as long as it lives
+
+
 def free_ports(count):
-    """Ports below the range from which the system takes those of outgoing connections, so that none
-    of our own clients can be sitting on one of them when a broker comes back to it."""
+    """Ports for listeners that come and go while the tests run. They lie below the range from which
+    the system takes those of outgoing connections and above that of the other tests, and no second
+    run of these tests gets them: a broker that is down must find its port free again."""
     found = []
-    for port in random.sample(range(20000, 32000), 12000):
-        with socket.socket() as probe:
-            try:
+    for port in random.sample(range(30000, 32700), 2700):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0sallyport-kafka-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
         found.append(port)
         if len(found) == count:
             return found
