@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the integration tests: the real binary on loopback, once for each loop back end. Every test leaves the
-proxy as it found it: alive, no descriptor more, one line a connection; each module's proxy ends in order, with code 0."""
+"""Fixtures of the integration tests: the real binary on loopback, once for each loop back end.
+Every test leaves the proxy as it found it: alive, no descriptor more, one line a connection; each
+module's proxy ends in order, with code 0."""
 import os
 import pathlib
 import resource
@@ -10,7 +11,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import pytest  # noqa: E402
 
-pytest.register_assert_rewrite("door", "proxyrig", "rawserver", "rawtls", "rawtls12", "tlswire", "upstream")
+pytest.register_assert_rewrite(
+    "door", "proxyrig", "rawserver", "rawtls", "rawtls12", "tlswire", "upstream"
+)
 
 from door import Door, Pki  # noqa: E402
 from proxyrig import BINARY, LOOPS, Proxy  # noqa: E402

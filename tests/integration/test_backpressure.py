@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A slow reader stops its own sender and nobody else, and costs no memory; a stream that nobody reads ends in order."""
+"""A slow reader stops its own sender and nobody else, and costs no memory; a stream that nobody
+reads ends in order."""
 import os
 import socket
 import threading
@@ -15,8 +16,8 @@ MEMORY_KIB = 4096
 
 
 def fill(sock):
-    """Writes until nothing goes any more; returns how much went. The sender is stopped by then, not merely slow: the
-    proxy reads only what it can pass on."""
+    """Writes until nothing goes any more; returns how much went. The sender is stopped by then, not
+    merely slow: the proxy reads only what it can pass on."""
     sock.settimeout(0.3)
     sent = 0
     try:
@@ -29,7 +30,8 @@ def fill(sock):
 
 
 def fill_client(client):
-    """The same for a raw client: whole records, the last of which may be on its way only in part."""
+    """The same for a raw client: whole records, the last of which may be on its way only in
+    part."""
     client.sock.setblocking(False)
     sent, rest = 0, b""
     while sent < TOO_MUCH:
@@ -126,7 +128,8 @@ def test_reset_while_blocked(door, who):
 
 
 def test_many_that_do_not_read(door):
-    """Fifty blocked streams: memory stays bounded, a neighbour keeps its pace, and all end when they are closed."""
+    """Fifty blocked streams: memory stays bounded, a neighbour keeps its pace, and all end when
+    they are closed."""
     room = door.proxy.memory_kib()
     pairs = []
     with door.echo_beside() as beside:
@@ -148,11 +151,16 @@ def test_many_that_do_not_read(door):
             client.reset()
             up.close()
     for client, _ in pairs:
-        assert door.line_of(client.name)["reason"] in ("client_reset", "upstream_reset", "upstream_closed")
+        assert door.line_of(client.name)["reason"] in (
+            "client_reset",
+            "upstream_reset",
+            "upstream_closed",
+        )
 
 
 def test_never_reads_and_half_closes(door):
-    """It has ended its half and reads nothing: the door waits with it, holding nothing but the sockets, until it goes."""
+    """It has ended its half and reads nothing: the door waits with it, holding nothing but the
+    sockets, until it goes."""
     client = door.client(buffers=(4096, None))
     with door.hand.accept() as up:
         sent = fill(up)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No busy loop, ever: in every state in which a connection can be stuck the proxy takes no CPU time. All states are made
-at once and watched for a second; if that is too much, one after the other is let go until the guilty one is known."""
+"""No busy loop, ever: in every state in which a connection can be stuck the proxy takes no CPU
+time. All states are made at once and watched for a second; if that is too much, one after the other
+is let go until the guilty one is known."""
 import contextlib
 import os
 import socket
@@ -159,10 +160,27 @@ def lingering_and_never_read(door):
     return client, up
 
 
-STATES = [idle, silent, half_hello, half_flight, server_flight_unread, client_half_closed,
-          client_half_closed_before_data, client_half_closed_in_the_handshake, upstream_half_closed,
-          client_does_not_read, client_does_not_read_the_end, service_does_not_read, service_does_not_read_the_end,
-          nobody_reads, half_a_record, half_a_key_update, data_behind_the_end, lingering, lingering_and_never_read]
+STATES = [
+    idle,
+    silent,
+    half_hello,
+    half_flight,
+    server_flight_unread,
+    client_half_closed,
+    client_half_closed_before_data,
+    client_half_closed_in_the_handshake,
+    upstream_half_closed,
+    client_does_not_read,
+    client_does_not_read_the_end,
+    service_does_not_read,
+    service_does_not_read_the_end,
+    nobody_reads,
+    half_a_record,
+    half_a_key_update,
+    data_behind_the_end,
+    lingering,
+    lingering_and_never_read,
+]
 
 
 def end(ends):
@@ -198,8 +216,14 @@ def test_egress_and_a_connect_that_hangs(loop, pki, tmp_path):
     crt, key = pki.write(pki.client)
     tls = {"certificate": crt, "key": key, "roots": pki.root_files, "server_name": "x.example"}
     common = {"role": "egress", "tls": tls, "timeouts": {"handshake": "10m", "connect": "10m"}}
-    proxy = Proxy(tmp_path / "egress", [{"name": "dial", "upstream": endpoint(busy), **common},
-                                        {"name": "wait", "upstream": service.endpoint, **common}], loop=loop)
+    proxy = Proxy(
+        tmp_path / "egress",
+        [
+            {"name": "dial", "upstream": endpoint(busy), **common},
+            {"name": "wait", "upstream": service.endpoint, **common},
+        ],
+        loop=loop,
+    )
     try:
         proxy.start()
         socks = []

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes: every one is compared, in both directions at once, whatever the sizes, buffers and speeds."""
+"""Bytes: every one is compared, in both directions at once, whatever the sizes, buffers and
+speeds."""
 import hashlib
 import os
 import random
@@ -119,7 +120,8 @@ def test_stock_client_sizes(door, size):
     with door.tls() as sock:
         name = text_of(sock.getsockname())
         data = os.urandom(size)
-        # In one thread: two at once on one of Python's SSL objects end a stream now and then by themselves.
+        # In one thread: two at once on one of Python's SSL objects end a stream now and then by
+        # themselves.
         for at in range(0, size, 1 << 17):
             piece = data[at:at + (1 << 17)]
             sock.sendall(piece)
@@ -176,7 +178,10 @@ def test_two_hundred_at_once(door):
         client.send_data(expected[client])
     for client in reversed(clients):
         size = len(expected[client])
-        assert hashlib.sha256(client.read_data(size)).digest() == hashlib.sha256(expected[client]).digest()
+        assert (
+            hashlib.sha256(client.read_data(size)).digest()
+            == hashlib.sha256(expected[client]).digest()
+        )
     for client in clients:
         client.finish()
     for client in clients:
@@ -184,4 +189,7 @@ def test_two_hundred_at_once(door):
         client.sock.close()
     for client in clients:
         line = door.line_of(client.name)
-        assert (line["bytes_in"], line["bytes_out"]) == (len(expected[client]), len(expected[client]))
+        assert (line["bytes_in"], line["bytes_out"]) == (
+            len(expected[client]),
+            len(expected[client]),
+        )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deadlines of the states that are not in test_handshake_abuse.py and test_upstream.py: idle, linger. And who is told."""
+"""Deadlines of the states that are not in test_handshake_abuse.py and test_upstream.py: idle,
+linger. And who is told."""
 import socket
 import threading
 import time
@@ -60,8 +61,8 @@ def test_half_closed_and_idle(door):
 
 
 def test_blocked_is_idle(door):
-    """A client that never reads: nothing moves, so the idle deadline ends it, and linger does not wait for ever for
-    the room that never comes."""
+    """A client that never reads: nothing moves, so the idle deadline ends it, and linger does not
+    wait for ever for the room that never comes."""
     client = door.client(buffers=(4096, None))
     with client, door.hand.accept() as up:
         up.settimeout(0.2)

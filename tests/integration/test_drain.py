@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stopping: on SIGTERM nobody new gets in, who is there may finish, and at the deadline is told; twice: at once."""
+"""Stopping: on SIGTERM nobody new gets in, who is there may finish, and at the deadline is told;
+twice: at once."""
 import signal
 import socket
 import time
@@ -72,7 +73,8 @@ def test_a_handshake_in_flight_may_finish(new_door):
 
 
 def test_at_the_deadline_all_are_told(new_door):
-    """Live ones with close_notify behind the last byte; a handshake is cut; who does not go is cut too."""
+    """Live ones with close_notify behind the last byte; a handshake is cut; who does not go is cut
+    too."""
     door = new_door(timeouts={"drain": "500ms", "linger": "300ms"}, workers=2)
     pairs = [door.pair() for _ in range(20)]
     half = door.raw()
@@ -106,7 +108,9 @@ def test_blocked_connections_do_not_hold_it(new_door):
         assert stopped(door)["drain"] == 1
 
 
-@pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    "first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)]
+)
 def test_second_signal_ends_it_now(new_door, first, second):
     door = new_door(timeouts={"drain": "1h", "linger": "300ms"}, workers=2)
     pairs = [door.pair() for _ in range(5)]

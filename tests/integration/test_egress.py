@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The egress role: plain clients on this host, TLS to a server that wants our certificate; and two proxies in a row."""
+"""The egress role: plain clients on this host, TLS to a server that wants our certificate; and two
+proxies in a row."""
 import os
 import socket
 import ssl
@@ -16,17 +17,26 @@ from upstream import Manual, end_of, read_exactly, read_to_end
 from waiting import PATIENCE
 
 
+def client_tls(pki):
+    """The `tls` section of an egress listener."""
+    crt, key = pki.write(pki.client)
+    return {"certificate": crt, "key": key, "roots": pki.root_files, "server_name": SERVER_NAME,
+            "alpn": ["kafka"]}
+
+
 class Egress:
     """An egress listener before a Manual service, whose connections speak TLS as a test wishes."""
 
     def __init__(self, folder, pki, loop):
         self.pki, self.service = pki, Manual()
         self.server = pki.intermediate.issue("broker-1", dns=[SERVER_NAME], usage="server")
-        crt, key = pki.write(pki.client)
-        self.listener = {"name": "out", "role": "egress", "upstream": self.service.endpoint,
-                         "tls": {"certificate": crt, "key": key, "roots": pki.root_files, "server_name": SERVER_NAME,
-                                 "alpn": ["kafka"]},
-                         "timeouts": {"handshake": "1s", "linger": "300ms"}}
+        self.listener = {
+            "name": "out",
+            "role": "egress",
+            "upstream": self.service.endpoint,
+            "tls": client_tls(pki),
+            "timeouts": {"handshake": "1s", "linger": "300ms"},
+        }
         self.proxy = Proxy(folder, [self.listener], loop=loop, workers=1)
 
     def connect(self):
@@ -84,9 +94,19 @@ def test_handshake_and_both_directions(egress):
             server.finish()
             assert read_to_end(sock) == b"late"
         line = egress.proxy.line_of(name)
-    expected = {"listener": "out", "cn": "broker-1", "issuer": "Test intermediate", "serial": egress.server.serial,
-                "alpn": "kafka", "tls": "1.3", "client_transport": "plain", "upstream_transport": TRANSPORT,
-                "bytes_in": 500000, "bytes_out": 500004, "reason": "client_closed"}
+    expected = {
+        "listener": "out",
+        "cn": "broker-1",
+        "issuer": "Test intermediate",
+        "serial": egress.server.serial,
+        "alpn": "kafka",
+        "tls": "1.3",
+        "client_transport": "plain",
+        "upstream_transport": TRANSPORT,
+        "bytes_in": 500000,
+        "bytes_out": 500004,
+        "reason": "client_closed",
+    }
     assert {k: line.get(k) for k in expected} == expected
 
 
@@ -117,7 +137,9 @@ def test_tickets_are_harmless(egress):
     """Some with data, some cut over records, many."""
     sock, _, server = egress.pair()
     with sock, server:
-        ticket = wire.message(wire.TICKET, bytes(8) + wire.vec(1, bytes(8)) + wire.vec(2, bytes(1000)) + b"\0\0")
+        ticket = wire.message(
+            wire.TICKET, bytes(8) + wire.vec(1, bytes(8)) + wire.vec(2, bytes(1000)) + b"\0\0"
+        )
         server.send(wire.HANDSHAKE, ticket)
         server.send(wire.HANDSHAKE, ticket + ticket)
         for part in wire.cut(ticket, 100):
@@ -194,23 +216,48 @@ def test_reset(egress, who):
 
 
 SERVERS = {
-    "another name": (lambda pki: pki.root.issue("x", dns=["other.example"], usage="server"), "name_mismatch"),
-    "the name only as CN": (lambda pki: pki.root.issue(SERVER_NAME, usage="server", dns=["x.example"]),
-                            "name_mismatch"),
-    "a part of the name": (lambda pki: pki.root.issue("x", dns=["example", "broker-1"], usage="server"),
-                           "name_mismatch"),
-    "a wider wildcard": (lambda pki: pki.root.issue("x", dns=["*.*", "*"], usage="server"), "name_mismatch"),
-    "untrusted": (lambda pki: pki.stranger.issue("x", dns=[SERVER_NAME], usage="server"), "unknown_ca"),
+    "another name": (
+        lambda pki: pki.root.issue("x", dns=["other.example"], usage="server"),
+        "name_mismatch",
+    ),
+    "the name only as CN": (
+        lambda pki: pki.root.issue(SERVER_NAME, usage="server", dns=["x.example"]),
+        "name_mismatch",
+    ),
+    "a part of the name": (
+        lambda pki: pki.root.issue("x", dns=["example", "broker-1"], usage="server"),
+        "name_mismatch",
+    ),
+    "a wider wildcard": (
+        lambda pki: pki.root.issue("x", dns=["*.*", "*"], usage="server"),
+        "name_mismatch",
+    ),
+    "untrusted": (
+        lambda pki: pki.stranger.issue("x", dns=[SERVER_NAME], usage="server"),
+        "unknown_ca",
+    ),
     "self-signed": (lambda pki: certs.self_signed("x", usage="server"), "self_signed"),
-    "a client's": (lambda pki: pki.root.issue("x", dns=[SERVER_NAME], usage="client"), "wrong_purpose"),
-    "expired": (lambda pki: pki.root.issue("x", dns=[SERVER_NAME], usage="server", not_after=certs.now() - certs.DAY,
-                                           not_before=certs.now() - 2 * certs.DAY), "expired"),
+    "a client's": (
+        lambda pki: pki.root.issue("x", dns=[SERVER_NAME], usage="client"),
+        "wrong_purpose",
+    ),
+    "expired": (
+        lambda pki: pki.root.issue(
+            "x",
+            dns=[SERVER_NAME],
+            usage="server",
+            not_after=certs.now() - certs.DAY,
+            not_before=certs.now() - 2 * certs.DAY,
+        ),
+        "expired",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", SERVERS)
 def test_wrong_server(egress, case):
-    """Not a byte of the client reaches it; the client's connection ends; the server gets an alert."""
+    """Not a byte of the client reaches it; the client's connection ends; the server gets an
+    alert."""
     make, reason = SERVERS[case]
     with egress.proxy.counted(**{"handshake_failed": 1, reason: 1}):
         sock, name, up = egress.connect()
@@ -243,7 +290,9 @@ def test_server_with_a_foreign_key(egress):
             assert read_to_end(sock) == b""
 
 
-@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(50)])
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(50)]
+)
 def test_server_that_speaks_no_tls(egress, answer):
     sock, name, up = egress.connect()
     with sock, up:
@@ -280,7 +329,8 @@ def test_client_leaves_in_the_handshake(egress):
 
 
 def test_client_data_waits_for_the_handshake(egress):
-    """Plain bytes that come early are kept in the socket, and none is lost; the client may even have gone."""
+    """Plain bytes that come early are kept in the socket, and none is lost; the client may even
+    have gone."""
     sock, name, up = egress.connect()
     with RawServer(up, egress.server) as server:
         sock.sendall(b"early " * 1000)
@@ -320,19 +370,20 @@ def test_stock_server(egress):
 
 
 def test_chained_with_a_front_door(new_door, new_proxy, pki):
-    """client -> egress -> front -> service: plain, TLS, plain; both ends' half-closes pass through both."""
+    """client -> egress -> front -> service: plain, TLS, plain; both ends' half-closes pass through
+    both."""
     door = new_door(tls=pki.tls(server_name=SERVER_NAME, alpn=["kafka"]))
     host, port = door.proxy.address("hand")
-    crt, key = pki.write(pki.client)
     egress = new_proxy([{"name": "out", "role": "egress", "upstream": f"{host}:{port}",
-                         "tls": {"certificate": crt, "key": key, "roots": pki.root_files, "server_name": SERVER_NAME,
-                                 "alpn": ["kafka"]}}])
+                         "tls": client_tls(pki)}])
     for _ in range(3):
         sock = rawtls.connect(egress.address())
         name = rawtls.text_of(sock.getsockname())
         with sock, door.hand.accept() as up:
             data = os.urandom(2 << 20)
-            threading.Thread(target=lambda s=sock, d=data: (s.sendall(d), s.shutdown(socket.SHUT_WR))).start()
+            threading.Thread(
+                target=lambda s=sock, d=data: (s.sendall(d), s.shutdown(socket.SHUT_WR))
+            ).start()
             assert read_to_end(up) == data
             threading.Thread(target=lambda u=up, d=data: (u.sendall(d), u.close())).start()
             assert read_to_end(sock) == data

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handshakes that stall, break, crumble or flood: each ends by its deadline or limit, nothing stays behind."""
+"""Handshakes that stall, break, crumble or flood: each ends by its deadline or limit, nothing stays
+behind."""
 import contextlib
 import socket
 
@@ -104,7 +105,8 @@ def test_messages_in_one_record(door):
 
 
 def test_one_byte_records(door):
-    """A record for each byte of a message is legal too, and refused: it costs us a hundred times more than the sender."""
+    """A record for each byte of a message is legal too, and refused: it costs us a hundred times
+    more than the sender."""
     with door.counted(handshake_failed=1, too_large=1):
         with door.raw() as client:
             client.send_hello(fragment=1)
@@ -130,7 +132,8 @@ def test_flood_of_ccs(door):
 
 
 def test_spoilt_flights(door):
-    """A bad MAC, data before Finished, a wrong Finished, a wrong signature: the right alert each."""
+    """A bad MAC, data before Finished, a wrong Finished, a wrong signature: the right alert
+    each."""
     def bad_mac(client):
         return client.record(wire.HANDSHAKE, b"".join(client.flight()), spoil=True)
 
@@ -148,10 +151,13 @@ def test_spoilt_flights(door):
     def clear(client):
         return wire.plain_record(wire.HANDSHAKE, b"".join(client.flight()))
 
-    for make, reason, name in ((bad_mac, "protocol", "bad_record_mac"), (early_data, "protocol", "unexpected_message"),
-                               (wrong_finished, "protocol", "decrypt_error"),
-                               (wrong_signature, "bad_signature", "decrypt_error"),
-                               (clear, "protocol", "unexpected_message")):
+    for make, reason, name in (
+        (bad_mac, "protocol", "bad_record_mac"),
+        (early_data, "protocol", "unexpected_message"),
+        (wrong_finished, "protocol", "decrypt_error"),
+        (wrong_signature, "bad_signature", "decrypt_error"),
+        (clear, "protocol", "unexpected_message"),
+    ):
         with door.counted(**{"handshake_failed": 1, reason: 1}):
             with door.raw() as client:
                 client.send_hello()
@@ -187,7 +193,14 @@ def test_everything_in_the_segment_of_finished(door):
     assert door.line_of(client.name)["reason"] == "client_closed"
 
 
-STEPS = ("connected", "in the hello", "behind the hello", "in our flight", "behind our flight", "early alert")
+STEPS = (
+    "connected",
+    "in the hello",
+    "behind the hello",
+    "in our flight",
+    "behind our flight",
+    "early alert",
+)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -223,8 +236,8 @@ def test_leaves_at_any_state(door, step, end):
 
 
 def test_half_open_handshakes(door):
-    """Ten thousand connections that say nothing, or half a hello: a good client gets in all the same, and afterwards
-    every descriptor is back."""
+    """Ten thousand connections that say nothing, or half a hello: a good client gets in all the
+    same, and afterwards every descriptor is back."""
     room, fds = door.proxy.memory_kib(), door.proxy.fds()
     sample = door.raw()
     hello = wire.plain_record(wire.HANDSHAKE, sample.hello())

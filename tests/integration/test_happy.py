@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a well-behaved client sees, and what the log says of it: stock TLS clients, each suite, each key type."""
+"""What a well-behaved client sees, and what the log says of it: stock TLS clients, each suite, each
+key type."""
 import os
 import ssl
 
@@ -25,10 +26,23 @@ def test_log_says_who_it_was(door):
             echo(sock, 12345)
             sock.unwrap().close()
         line = door.line_of(name)
-    expected = {"level": "info", "event": "closed", "listener": "echo", "cn": "svc-a", "serial": identity.serial,
-                "issuer": "Test intermediate", "uri": "spiffe://example/ns/test/sa/svc-a", "tls": "1.3",
-                "cipher": "TLS_AES_128_GCM_SHA256", "group": "X25519", "client_transport": TRANSPORT,
-                "upstream_transport": "plain", "bytes_in": 12345, "bytes_out": 12345, "reason": "client_closed"}
+    expected = {
+        "level": "info",
+        "event": "closed",
+        "listener": "echo",
+        "cn": "svc-a",
+        "serial": identity.serial,
+        "issuer": "Test intermediate",
+        "uri": "spiffe://example/ns/test/sa/svc-a",
+        "tls": "1.3",
+        "cipher": "TLS_AES_128_GCM_SHA256",
+        "group": "X25519",
+        "client_transport": TRANSPORT,
+        "upstream_transport": "plain",
+        "bytes_in": 12345,
+        "bytes_out": 12345,
+        "reason": "client_closed",
+    }
     assert {k: line.get(k) for k in expected} == expected
     assert line["seconds"] >= 0 and "error" not in line and "alert" not in line
 

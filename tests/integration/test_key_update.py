@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KeyUpdate in both directions: answered, re-keyed, rate-limited; malformed ones refused. Where the kernel
-holds the keys and can not change them, the one answer is an end in order."""
+"""KeyUpdate in both directions: answered, re-keyed, rate-limited; malformed ones refused. Where the
+kernel holds the keys and can not change them, the one answer is an end in order."""
 import random
 import threading
 
@@ -111,7 +111,11 @@ def test_cut_over_records(door, cuts):
 
 
 BAD = {
-    "data behind it in its record": (wire.HANDSHAKE, wire.key_update(False) + b"\x18\0\0", "unexpected_message"),
+    "data behind it in its record": (
+        wire.HANDSHAKE,
+        wire.key_update(False) + b"\x18\0\0",
+        "unexpected_message",
+    ),
     "two in one record": (wire.HANDSHAKE, wire.key_update(False) * 2, "unexpected_message"),
     "of no meaning": (wire.HANDSHAKE, wire.message(wire.KEY_UPDATE, b"\2"), "illegal_parameter"),
     "empty": (wire.HANDSHAKE, wire.message(wire.KEY_UPDATE, b""), "decode_error"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of the configuration and of the system: what is too much is turned away, counted, and forgotten."""
+"""Limits of the configuration and of the system: what is too much is turned away, counted, and
+forgotten."""
 import resource
 import socket
 import threading
@@ -71,7 +72,8 @@ def test_handshakes(new_door):
 
 
 def test_out_of_descriptors(new_door):
-    """EMFILE: the backlog waits, nothing spins, nobody inside is harmed; with descriptors again, all get in."""
+    """EMFILE: the backlog waits, nothing spins, nobody inside is harmed; with descriptors again,
+    all get in."""
     door = new_door(nofile=40)
     with door.client("echo") as inside:
         door.round_trip(inside)

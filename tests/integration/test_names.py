@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Server name (SNI) and application protocol (ALPN), negotiated sanely or refused with the right alert."""
+"""Server name (SNI) and application protocol (ALPN), negotiated sanely or refused with the right
+alert."""
 import ssl
 
 import pytest
@@ -25,7 +26,9 @@ def test_server_name_is_ours(door, name):
     assert accepted(door, door.client("echo", server_name=name))["reason"] == "client_closed"
 
 
-@pytest.mark.parametrize("name", ["other.example", SERVER_NAME + ".evil", "x" * 250, "evil\n{}.example"])
+@pytest.mark.parametrize(
+    "name", ["other.example", SERVER_NAME + ".evil", "x" * 250, "evil\n{}.example"]
+)
 def test_server_name_of_somebody_else(door, name):
     with door.counted(handshake_failed=1, sni=1):
         with door.raw(server_name=name) as client:
@@ -36,11 +39,21 @@ def test_server_name_of_somebody_else(door, name):
 
 def test_any_name_where_none_is_configured(new_door):
     door = new_door()
-    assert accepted(door, door.client("echo", server_name="whatever.example"))["reason"] == "client_closed"
+    assert (
+        accepted(door, door.client("echo", server_name="whatever.example"))["reason"]
+        == "client_closed"
+    )
 
 
-@pytest.mark.parametrize("offer, chosen", [(["kafka"], "kafka"), (["kafka", "kafka/2"], "kafka/2"), ([], None),
-                                           (["h2", "http/1.1", "kafka"], "kafka")])
+@pytest.mark.parametrize(
+    "offer, chosen",
+    [
+        (["kafka"], "kafka"),
+        (["kafka", "kafka/2"], "kafka/2"),
+        ([], None),
+        (["h2", "http/1.1", "kafka"], "kafka"),
+    ],
+)
 def test_protocol_is_ours_to_choose(door, offer, chosen):
     client = door.client("echo", alpn=offer)
     assert client.selected_alpn == chosen
@@ -66,7 +79,11 @@ def test_malformed_offers(door):
                 client.send_hello(extra=[extension])
                 alert = client.read_end()
                 assert (alert.level, alert.encrypted) == (2, False)
-                assert alert.name in ("decode_error", "illegal_parameter", "unrecognized_name"), alert
+                assert alert.name in (
+                    "decode_error",
+                    "illegal_parameter",
+                    "unrecognized_name",
+                ), alert
             assert door.line_of(client.name)["reason"] == "protocol"
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KeyUpdate where the kernel holds the keys and can not change them (before Linux 6.14): an end in order, counted."""
+"""KeyUpdate where the kernel holds the keys and can not change them (before Linux 6.14): an end in
+order, counted."""
 import pytest
 from proxyrig import can_rekey
 from rawtls import Ended
@@ -14,7 +15,8 @@ def no_rekeying():
 
 @pytest.mark.parametrize("request_flag", [False, True])
 def test_closes_in_order(door, request_flag):
-    """What came before is delivered, the client hears close_notify and reconnects, the service a FIN."""
+    """What came before is delivered, the client hears close_notify and reconnects, the service a
+    FIN."""
     with door.counted(key_update_unsupported=1):
         client, up = door.pair()
         with client, up:
@@ -27,7 +29,8 @@ def test_closes_in_order(door, request_flag):
 
 
 def test_data_behind_it(door):
-    """Under a key that the kernel will never have: it is not delivered, and nothing else happens."""
+    """Under a key that the kernel will never have: it is not delivered, and nothing else
+    happens."""
     with door.counted(key_update_unsupported=1):
         client, up = door.pair()
         with client, up:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What comes to the port and is not TLS: said in the log, answered in a way the sender understands, counted."""
+"""What comes to the port and is not TLS: said in the log, answered in a way the sender understands,
+counted."""
 import os
 import random
 import struct
@@ -14,7 +15,9 @@ OVERFLOW = bytes([21, 3, 3, 0, 2, FATAL, 22])
 
 
 def kafka_request(key=18, version=4, client=b"rdkafka"):
-    body = struct.pack(">hhih", key, version, 1, len(client)) + client + b"\0\x08librdkafka\x062.0\0"
+    body = (
+        struct.pack(">hhih", key, version, 1, len(client)) + client + b"\0\x08librdkafka\x062.0\0"
+    )
     return struct.pack(">i", len(body)) + body
 
 
@@ -116,7 +119,11 @@ def test_hello_that_makes_no_sense(door, number):
         assert alert.name in ("decode_error", "unexpected_message", "illegal_parameter",
                               "handshake_failure", "protocol_version"), alert
     line = door.line_of(client.name)
-    assert line["event"] == "refused" and line["reason"] in ("protocol", "version", "no_shared_cipher")
+    assert line["event"] == "refused" and line["reason"] in (
+        "protocol",
+        "version",
+        "no_shared_cipher",
+    )
     after = door.reasons()
     assert after[line["reason"]] == before.get(line["reason"], 0) + 1
 

@@ -6,9 +6,17 @@ import pytest
 
 SPIFFE = "spiffe://example/ns/prod/sa/"
 RULES = {
-    "allow": [{"cn": "svc-*"}, {"dns": "*.clients.example"}, {"uri": SPIFFE + "*"},
-              {"cn": "ops-?", "issuer_cn": "Test root B"}],
-    "deny": [{"cn": "svc-bad*"}, {"uri": SPIFFE + "evil"}, {"issuer_cn": "Test root B", "cn": "svc-*"}],
+    "allow": [
+        {"cn": "svc-*"},
+        {"dns": "*.clients.example"},
+        {"uri": SPIFFE + "*"},
+        {"cn": "ops-?", "issuer_cn": "Test root B"},
+    ],
+    "deny": [
+        {"cn": "svc-bad*"},
+        {"uri": SPIFFE + "evil"},
+        {"issuer_cn": "Test root B", "cn": "svc-*"},
+    ],
 }
 # (who, root, names) -> let in?
 CASES = {
@@ -56,7 +64,9 @@ def test_rules(door, case):
         line = door.line_of(client.name)
     assert (line["event"], line["level"], line["reason"]) == ("refused", "warning", "denied")
     assert (line["cn"], line["serial"]) == (cn or "", identity.serial)
-    assert line["detail"] == ("a deny rule matches" if case.startswith("deny") else "no allow rule matches")
+    assert line["detail"] == (
+        "a deny rule matches" if case.startswith("deny") else "no allow rule matches"
+    )
     assert door.hand.idle(), "the upstream was reached by one who is denied"
 
 

@@ -10,7 +10,11 @@ from rawtls import FATAL, WARNING
 from tlskeys import SUITES12
 from upstream import end_of, read_exactly, read_to_end
 
-NAMES13 = {0xC02B: "TLS_AES_128_GCM_SHA256", 0xC02C: "TLS_AES_256_GCM_SHA384", 0xCCA9: "TLS_CHACHA20_POLY1305_SHA256"}
+NAMES13 = {
+    0xC02B: "TLS_AES_128_GCM_SHA256",
+    0xC02C: "TLS_AES_256_GCM_SHA384",
+    0xCCA9: "TLS_CHACHA20_POLY1305_SHA256",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,9 @@ def test_each_suite(door, suite):
 @pytest.mark.parametrize("kind", ["ec-p384", "ed25519", "rsa-2048"])
 def test_stock_client_and_each_key_type(new_door, pki, kind):
     door = new_door(tls=pki.tls(kind, min_version="1.2"))
-    with door.tls(identity=pki.root.issue("svc-" + kind, kind), version=ssl.TLSVersion.TLSv1_2) as sock:
+    with door.tls(
+        identity=pki.root.issue("svc-" + kind, kind), version=ssl.TLSVersion.TLSv1_2
+    ) as sock:
         name = "%s:%d" % sock.getsockname()
         data = os.urandom(50000)
         sock.sendall(data)
@@ -85,7 +91,8 @@ def test_bad_mac(door):
 
 
 def test_empty_records_and_a_warning(door):
-    """Empty records are legal; so is an unknown warning alert, which is ignored or ends it in order, but never hangs."""
+    """Empty records are legal; so is an unknown warning alert, which is ignored or ends it in
+    order, but never hangs."""
     client, up = door.pair(door.client12())
     with client, up:
         for _ in range(100):
@@ -108,7 +115,9 @@ def test_old_versions_are_refused(door):
                 hello = wire.client_hello(client.random, b"", (0xC02B, 0x002F), extensions, version)
                 client.raw(wire.plain_record(wire.HANDSHAKE, hello, 0x0301))
                 # SSL 3.0 knew no better alert.
-                client.expect_end("protocol_version" if version > 0x0300 else "handshake_failure", encrypted=False)
+                client.expect_end(
+                    "protocol_version" if version > 0x0300 else "handshake_failure", encrypted=False
+                )
             assert door.line_of(client.name)["reason"] == "version"
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service that refuses, breaks, ends early or is slow: the client gets an end that it understands."""
+"""A service that refuses, breaks, ends early or is slow: the client gets an end that it
+understands."""
 import os
 import socket
 
@@ -15,7 +16,9 @@ from waiting import wait_until
 def front(new_proxy, pki):
     """A front door before whatever endpoint a test names."""
     def make(upstream, **options):
-        return new_proxy([{"name": "front", "role": "front", "upstream": upstream, "tls": pki.tls(), **options}])
+        return new_proxy(
+            [{"name": "front", "role": "front", "upstream": upstream, "tls": pki.tls(), **options}]
+        )
     return make
 
 
@@ -32,7 +35,11 @@ def test_refused(front, pki):
         with client_of(proxy, pki) as client:
             client.expect_end("close_notify")
         line = proxy.line_of(client.name)
-    assert (line["reason"], line["error"], line["cn"]) == ("upstream_refused", "ECONNREFUSED", "svc-a")
+    assert (line["reason"], line["error"], line["cn"]) == (
+        "upstream_refused",
+        "ECONNREFUSED",
+        "svc-a",
+    )
     assert proxy.totals()["upstream_connect_failures"] == 1
 
 
@@ -82,7 +89,8 @@ def test_comes_back(front, pki):
 
 
 def test_reset_in_mid_stream(door):
-    """An end that is not the stream's own must not look like it: a fatal alert, not close_notify."""
+    """An end that is not the stream's own must not look like it: a fatal alert, not
+    close_notify."""
     with door.counted(upstream_reset=1):
         client, up = door.pair()
         with client:
@@ -91,7 +99,10 @@ def test_reset_in_mid_stream(door):
             rawtls.reset(up)
             client.expect_end("internal_error")
         line = door.line_of(client.name)
-    assert (line["reason"], line["error"] if "error" in line else "ECONNRESET") == ("upstream_reset", "ECONNRESET")
+    assert (line["reason"], line["error"] if "error" in line else "ECONNRESET") == (
+        "upstream_reset",
+        "ECONNRESET",
+    )
 
 
 def test_reset_at_once(door):
@@ -158,8 +169,8 @@ def test_connects_only_for_those_who_are_let_in(door):
 
 
 def test_data_before_the_service_is_there(front, pki):
-    """What the client sends during the connect waits in its socket, and arrives whole. The service's queue is full,
-    so that the connect takes long."""
+    """What the client sends during the connect waits in its socket, and arrives whole. The
+    service's queue is full, so that the connect takes long."""
     busy, fillers = full_listener()
     proxy = front(endpoint(busy), timeouts={"connect": "30s"})
     client = client_of(proxy, pki)
@@ -251,7 +262,10 @@ def test_unix_sockets_on_both_sides(new_proxy, pki, tmp_path):
             assert read_to_end(up) == b""
             up.close()
             client.expect_end("close_notify")
-    wait_until("four lines", lambda: len(proxy.lines(event="closed", client="unix", reason="client_closed")) == 4)
+    wait_until(
+        "four lines",
+        lambda: len(proxy.lines(event="closed", client="unix", reason="client_closed")) == 4,
+    )
     proxy.stop()
     assert not os.path.exists(f"{tmp_path}/door"), "the socket's file was left behind"
     service.close()
@@ -276,8 +290,13 @@ def test_a_stale_unix_socket_is_replaced(new_proxy, pki, tmp_path):
     left.bind(f"{tmp_path}/door")
     left.close()
     echo = Echo()
-    listener = {"name": "unix", "role": "front", "listen": f"unix:{tmp_path}/door", "upstream": echo.endpoint,
-                "tls": pki.tls()}
+    listener = {
+        "name": "unix",
+        "role": "front",
+        "listen": f"unix:{tmp_path}/door",
+        "upstream": echo.endpoint,
+        "tls": pki.tls(),
+    }
     proxy = new_proxy([listener])
     with pytest.raises(AssertionError, match="another program listens"):
         new_proxy([dict(listener)])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates of every kind that a peer may show, good and bad. Keys are made once a process and shared: nobody tests
-that they differ, except where a test asks for a fresh one."""
+"""Certificates of every kind that a peer may show, good and bad. Keys are made once a process and
+shared: nobody tests that they differ, except where a test asks for a fresh one."""
 import datetime
 import functools
 import ipaddress
@@ -71,8 +71,13 @@ class Identity:
         with open(crt, "wb") as f:
             f.write(b"".join(pem(c) for c in [self.certificate, *self.chain]))
         with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
-            f.write(self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                           serialization.NoEncryption()))
+            f.write(
+                self.key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                )
+            )
         return crt, key
 
 
@@ -81,26 +86,60 @@ def alternative_names(dns, uris, ips):
             [x509.IPAddress(ipaddress.ip_address(i)) for i in ips])
 
 
-def build(subject, public_key, issuer, issuer_key, *, ca=False, path_length=None, usage="client", names=(),
-          not_before=None, not_after=None, extra=(), permitted=(), serial=None):
+def build(
+    subject,
+    public_key,
+    issuer,
+    issuer_key,
+    *,
+    ca=False,
+    path_length=None,
+    usage="client",
+    names=(),
+    not_before=None,
+    not_after=None,
+    extra=(),
+    permitted=(),
+    serial=None,
+):
     """One certificate; issuer is a name, issuer_key the key that signs."""
-    builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public_key)
-               .serial_number(serial or x509.random_serial_number())
-               .not_valid_before(not_before or now() - DAY).not_valid_after(not_after or now() + 30 * DAY)
-               .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
-               .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-               .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
-                              critical=False)
-               .add_extension(x509.KeyUsage(
-                   digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, content_commitment=False,
-                   key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
-                   decipher_only=False), critical=True))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(serial or x509.random_serial_number())
+        .not_valid_before(not_before or now() - DAY)
+        .not_valid_after(not_after or now() + 30 * DAY)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=not ca,
+                key_cert_sign=ca,
+                crl_sign=ca,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
+    )
     if usage and not ca:
         builder = builder.add_extension(x509.ExtendedKeyUsage(USAGES[usage]), critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if permitted:
-        builder = builder.add_extension(x509.NameConstraints([x509.DNSName(d) for d in permitted], None), critical=True)
+        builder = builder.add_extension(
+            x509.NameConstraints([x509.DNSName(d) for d in permitted], None), critical=True
+        )
     for extension, critical in extra:
         builder = builder.add_extension(extension, critical=critical)
     ed = isinstance(issuer_key, ed25519.Ed25519PrivateKey)
@@ -114,14 +153,24 @@ class Authority:
         self.cn, self.parent = cn, parent
         self.key = shared_key(kind, cn)
         signer = parent or self
-        self.certificate = build(name_of(cn), self.key.public_key(), name_of(signer.cn), signer.key, ca=True,
-                                 path_length=path_length, permitted=permitted, **dates)
+        self.certificate = build(
+            name_of(cn),
+            self.key.public_key(),
+            name_of(signer.cn),
+            signer.key,
+            ca=True,
+            path_length=path_length,
+            permitted=permitted,
+            **dates,
+        )
 
     def chain(self):
         """Certificates from here up to, not including, the root."""
         return [self.certificate, *self.parent.chain()] if self.parent else []
 
-    def issue(self, cn, kind="ec-p256", *, dns=(), uris=(), ips=(), key=None, chain=None, **options):
+    def issue(
+        self, cn, kind="ec-p256", *, dns=(), uris=(), ips=(), key=None, chain=None, **options
+    ):
         key = key or shared_key(kind, "leaf")
         certificate = build(name_of(cn), key.public_key(), name_of(self.cn), self.key,
                             names=alternative_names(dns, uris, ips), **options)
@@ -154,4 +203,6 @@ def huge(root, size):
 
 
 def unknown_extension(size):
-    return x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), os.urandom(size))
+    return x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), os.urandom(size)
+    )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A front door as most tests want it: one proxy with two listeners, `echo` before a service that echoes and `hand` before
-one whose connections are the test's; and the certificates for all of it."""
+"""A front door as most tests want it: one proxy with two listeners, `echo` before a service that
+echoes and `hand` before one whose connections are the test's; and the certificates for all of
+it."""
 import contextlib
 import functools
 import os
@@ -18,7 +19,8 @@ SERVER_NAME = "broker-1.test.example"
 
 
 class Pki:
-    """Roots (two that are trusted, one that is not) and what the tests take from them; files in one folder."""
+    """Roots (two that are trusted, one that is not) and what the tests take from them; files in one
+    folder."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -29,12 +31,16 @@ class Pki:
         self.root_files = [self.root.write(folder, "root-a"), self.root_rsa.write(folder, "root-b")]
         self._server = {}
         self._count = 0
-        self.client = self.intermediate.issue("svc-a", dns=["svc-a.example"], uris=["spiffe://example/ns/test/sa/svc-a"])
+        self.client = self.intermediate.issue(
+            "svc-a", dns=["svc-a.example"], uris=["spiffe://example/ns/test/sa/svc-a"]
+        )
 
     def server_files(self, kind="ec-p256"):
         """(certificate, key) of the front door's own."""
         if kind not in self._server:
-            identity = self.intermediate.issue("broker-1", kind, dns=[SERVER_NAME, "localhost"], usage="server")
+            identity = self.intermediate.issue(
+                "broker-1", kind, dns=[SERVER_NAME, "localhost"], usage="server"
+            )
             self._server[kind] = identity.write(self.folder, "server-" + kind)
         return self._server[kind]
 
@@ -64,13 +70,24 @@ class Pki:
 
 
 class Door:
-    def __init__(self, folder, pki, loop, *, workers=1, tls=None, service_rcvbuf=None, nofile=None, **options):
-        """`options`: more keys of both listeners: `timeouts`, `limits`, rules. `service_rcvbuf`: SO_RCVBUF
-        of the service behind `hand`."""
+
+    def __init__(
+        self, folder, pki, loop, *, workers=1, tls=None, service_rcvbuf=None, nofile=None, **options
+    ):
+        """`options`: more keys of both listeners: `timeouts`, `limits`, rules. `service_rcvbuf`:
+        SO_RCVBUF of the service behind `hand`."""
         self.pki, self.loop = pki, loop
         self.echo, self.hand = Echo(), Manual(rcvbuf=service_rcvbuf)
-        listeners = [{"name": name, "role": "front", "upstream": service.endpoint, "tls": tls or pki.tls(), **options}
-                     for name, service in (("echo", self.echo), ("hand", self.hand))]
+        listeners = [
+            {
+                "name": name,
+                "role": "front",
+                "upstream": service.endpoint,
+                "tls": tls or pki.tls(),
+                **options,
+            }
+            for name, service in (("echo", self.echo), ("hand", self.hand))
+        ]
         self.proxy = Proxy(os.path.join(str(folder), "door"), listeners, loop=loop, workers=workers,
                            nofile=nofile)
         self.line_of, self.reasons = self.proxy.line_of, self.proxy.reasons
@@ -137,7 +154,8 @@ class Door:
 
     @contextlib.contextmanager
     def counted(self, **expected):
-        """Inside, these reasons are counted and no others, and a connection beside it does not notice."""
+        """Inside, these reasons are counted and no others, and a connection beside it does not
+        notice."""
         with self.echo_beside() as beside, self.proxy.counted(**expected):
             yield
             self.round_trip(beside)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real binary under test: started with a configuration, watched through its log, its counters and /proc, stopped in
-order. A rig's process dies with the test run, however that ends.
+"""The real binary under test: started with a configuration, watched through its log, its counters
+and /proc, stopped in order. A rig's process dies with the test run, however that ends.
 
-Environment: SALLYPORT_BIN (build/sallyport), SALLYPORT_KTLS (off, auto, required), SALLYPORT_SPLICE (auto, on, off)."""
+Environment: SALLYPORT_BIN (build/sallyport), SALLYPORT_KTLS (off, auto, required), SALLYPORT_SPLICE
+(auto, on, off)."""
 import contextlib
 import ctypes
 import json
@@ -24,19 +25,46 @@ SPLICE = os.environ.get("SALLYPORT_SPLICE", "auto")
 LOOPS = os.environ.get("SALLYPORT_LOOPS", "io_uring,epoll").split(",")
 TRANSPORT = "ktls" if KTLS == "required" else "aead"
 # Counters that are not reasons: they move with any traffic.
-PLAIN_COUNTERS = {"accepted", "accept_errors", "accept_backoffs", "handshakes", "handshakes_ktls", "handshakes_aead",
-                  "bytes_in", "bytes_out", "bytes_spliced", "key_updates_received", "key_updates_sent",
-                  "upstream_connects", "upstream_connect_failures"}
+PLAIN_COUNTERS = {
+    "accepted",
+    "accept_errors",
+    "accept_backoffs",
+    "handshakes",
+    "handshakes_ktls",
+    "handshakes_aead",
+    "bytes_in",
+    "bytes_out",
+    "bytes_spliced",
+    "key_updates_received",
+    "key_updates_sent",
+    "upstream_connects",
+    "upstream_connect_failures",
+}
 IDLE_PIPES_MAX = 16
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
+def _is_sanitized():
+    try:
+        binary = pathlib.Path(BINARY).read_bytes()
+    except OSError:
+        return False
+    return b"__asan_init" in binary or b"__tsan_init" in binary
+
+
+# Sanitizers keep freed memory for long: what it comes to says nothing then.
+SANITIZED = _is_sanitized()
+
+
 def can_rekey():
-    """Whether a KeyUpdate is answered: always by our own record layer, by the kernel's from 6.14 on."""
+    """Whether a KeyUpdate is answered: always by our own record layer, by the kernel's from 6.14
+    on."""
     if KTLS == "off":
         return True
-    done = subprocess.run([BINARY, "probe", "--json"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(
+        [BINARY, "probe", "--json"], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     return bool(json.loads(done.stdout)["ktls"]["rekey"])
 
 
@@ -58,7 +86,8 @@ def address_of(listen):
 
 
 class Proxy:
-    """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are filled in."""
+    """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are
+    filled in."""
 
     def __init__(self, folder, listeners, loop="auto", workers=2, nofile=None):
         self.folder = pathlib.Path(folder)
@@ -82,8 +111,12 @@ class Proxy:
         path.write_text(json.dumps(self.config, indent=1))
         with open(self._log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [BINARY, "proxy", "-c", str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=self._before_exec)
+                [BINARY, "proxy", "-c", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self._before_exec,
+            )
         try:
             wait_until(lambda: "the proxy to start:\n" + self.tail(),
                        lambda: self.lines(event="started") or not self.running())
@@ -109,7 +142,9 @@ class Proxy:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the proxy is still there after {seconds} s:\n{self.tail()}") from None
+            raise AssertionError(
+                f"the proxy is still there after {seconds} s:\n{self.tail()}"
+            ) from None
 
     def stop(self, seconds=PATIENCE):
         """In order, with everything checked that a good end has."""
@@ -131,7 +166,8 @@ class Proxy:
 
     # Log.
     def log(self):
-        """All lines so far, as dictionaries; what is no JSON (a sanitizer's report) as {"raw": text}."""
+        """All lines so far, as dictionaries; what is no JSON (a sanitizer's report) as {"raw":
+        text}."""
         with open(self._log_path, "rb") as f:
             f.seek(self._log_at)
             new = f.read()
@@ -189,10 +225,14 @@ class Proxy:
         def same():
             after = self.reasons()
             seen.clear()
-            seen.update({k: v - before.get(k, 0) for k, v in after.items() if v != before.get(k, 0)})
+            seen.update(
+                {k: v - before.get(k, 0) for k, v in after.items() if v != before.get(k, 0)}
+            )
             return seen == expected
         yield
-        wait_until(lambda: f"the counts {expected}, but saw {seen}:\n{self.tail()}", same, PATIENCE / 4)
+        wait_until(
+            lambda: f"the counts {expected}, but saw {seen}:\n{self.tail()}", same, PATIENCE / 4
+        )
 
     # What the kernel knows about it.
     def _proc(self, name):
@@ -209,7 +249,8 @@ class Proxy:
         return count
 
     def wait_quiet(self):
-        """No descriptor is left but those of the start, and the few empty pipes that each worker may keep."""
+        """No descriptor is left but those of the start, and the few empty pipes that each worker
+        may keep."""
         pipes_max = self.base_pipes + 2 * IDLE_PIPES_MAX * self.config["workers"]
 
         def quiet():
@@ -223,6 +264,9 @@ class Proxy:
         return int(fields[11]) + int(fields[12])
 
     def memory_kib(self):
+        """Anonymous memory; 0 for a sanitizer's binary."""
+        if SANITIZED:
+            return 0
         for line in self._proc("status").read_text().splitlines():
             if line.startswith("RssAnon:"):
                 return int(line.split()[1])

@@ -31,7 +31,11 @@ class RawServer(RawTls):
         extensions = fields.extensions()
         name = extensions.get(0)
         self.server_name = name[5:].decode() if name else None
-        offered = wire.Reader(wire.Reader(extensions[16]).vec(2)) if 16 in extensions else wire.Reader(b"")
+        offered = (
+            wire.Reader(wire.Reader(extensions[16]).vec(2))
+            if 16 in extensions
+            else wire.Reader(b"")
+        )
         while offered.left():
             self.offered_alpn.append(offered.vec(1).decode())
         shares = wire.Reader(wire.Reader(extensions[51]).vec(2))
@@ -46,21 +50,36 @@ class RawServer(RawTls):
         share = wire.KeyShare(group)
         entry = group.to_bytes(2, "big") + wire.vec(2, share.public())
         extensions = wire.extension(43, b"\3\4") + wire.extension(51, entry)
-        hello = wire.message(wire.SERVER_HELLO, b"\3\3" + os.urandom(32) + wire.vec(1, self.session) +
-                             self.suite.to_bytes(2, "big") + b"\0" + wire.vec(2, extensions))
+        hello = wire.message(
+            wire.SERVER_HELLO,
+            b"\3\3"
+            + os.urandom(32)
+            + wire.vec(1, self.session)
+            + self.suite.to_bytes(2, "big")
+            + b"\0"
+            + wire.vec(2, extensions),
+        )
         self.schedule = schedule = Schedule13(self.suite)
         schedule.add(self.hello + hello)
         self._client_secret, server = schedule.handshake_secrets(share.shared(public))
-        self.rx, self.tx = Protection13(self.suite, self._client_secret), Protection13(self.suite, server)
+        self.rx, self.tx = Protection13(self.suite, self._client_secret), Protection13(
+            self.suite, server
+        )
         chosen = wire.extension(16, wire.vec(2, wire.vec(1, alpn.encode()))) if alpn else b""
         messages = [wire.message(wire.ENCRYPTED_EXTENSIONS, wire.vec(2, chosen))]
         if ask:
             signatures = wire.extension(13, wire.vec(2, wire.u16s(wire.SIGNATURES)))
-            messages.append(wire.message(wire.CERTIFICATE_REQUEST, wire.vec(1, b"") + wire.vec(2, signatures)))
+            messages.append(
+                wire.message(wire.CERTIFICATE_REQUEST, wire.vec(1, b"") + wire.vec(2, signatures))
+            )
         messages.append(wire.certificate13(self.identity.chain_der()))
         schedule.add(b"".join(messages))
         content = wire.verify13_content("server", schedule.digest())
-        messages.append(wire.certificate_verify(self.identity.key, b"x" + content if spoil_signature else content))
+        messages.append(
+            wire.certificate_verify(
+                self.identity.key, b"x" + content if spoil_signature else content
+            )
+        )
         schedule.add(messages[-1])
         messages.append(wire.message(wire.FINISHED, schedule.finished(server)))
         schedule.add(messages[-1])

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A TLS 1.3 client whose every byte is the test's: it can do all that a stock client never would.
 
-The steps of the handshake are methods of their own, so that a test may stop, cut, join or spoil anywhere; handshake() does
-them all. Reading understands alerts, closes and KeyUpdates of the proxy, whatever the state."""
+The steps of the handshake are methods of their own, so that a test may stop, cut, join or spoil
+anywhere; handshake() does them all. Reading understands alerts, closes and KeyUpdates of the proxy,
+whatever the state."""
 import collections
 import os
 import socket
@@ -27,7 +28,9 @@ def text_of(address):
 
 def connect(address, rcvbuf=None, sndbuf=None):
     """A TCP connection to (host, port), or to the unix socket with the path `address`."""
-    sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(
+        socket.AF_UNIX if isinstance(address, str) else socket.AF_INET, socket.SOCK_STREAM
+    )
     sock.settimeout(PATIENCE)
     if rcvbuf:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
@@ -104,14 +107,18 @@ class RawTls:
         while len(self._bytes) < n:
             more = self.sock.recv(1 << 18)
             if not more:
-                assert not self._bytes, f"the stream ended in mid-record, after {self._bytes[:32].hex()}"
+                assert (
+                    not self._bytes
+                ), f"the stream ended in mid-record, after {self._bytes[:32].hex()}"
                 raise Ended()
             self._bytes += more
 
     def read_record(self):
         self._need(5)
         header, length = self._bytes[:5], int.from_bytes(self._bytes[3:5], "big")
-        assert header[0] in (20, 21, 22, 23) and header[1] == 3, f"not a record: {self._bytes[:64]!r}"
+        assert (
+            header[0] in (20, 21, 22, 23) and header[1] == 3
+        ), f"not a record: {self._bytes[:64]!r}"
         self._need(5 + length)
         body, self._bytes = self._bytes[5:5 + length], self._bytes[5 + length:]
         if self.rx and (header[0] == wire.DATA or not isinstance(self.rx, Protection13)):
@@ -123,11 +130,15 @@ class RawTls:
 
     def read_message(self):
         """One handshake message, header included."""
-        while len(self._messages) < 4 or len(self._messages) < 4 + int.from_bytes(self._messages[1:4], "big"):
+        while len(self._messages) < 4 or len(self._messages) < 4 + int.from_bytes(
+            self._messages[1:4], "big"
+        ):
             kind, data, _ = self.read_record()
             if kind == wire.CCS:
                 continue
-            assert kind == wire.HANDSHAKE, f"record type {kind} in the handshake: {self._describe(kind, data)}"
+            assert (
+                kind == wire.HANDSHAKE
+            ), f"record type {kind} in the handshake: {self._describe(kind, data)}"
             self._messages += data
         size = 4 + int.from_bytes(self._messages[1:4], "big")
         found, self._messages = self._messages[:size], self._messages[size:]
@@ -135,7 +146,11 @@ class RawTls:
 
     @staticmethod
     def _describe(kind, data):
-        return f"alert {wire.ALERT_NAMES.get(data[1], data[1])}" if kind == wire.ALERT else data[:16].hex()
+        return (
+            f"alert {wire.ALERT_NAMES.get(data[1], data[1])}"
+            if kind == wire.ALERT
+            else data[:16].hex()
+        )
 
     def _on_handshake(self, data):
         self._messages += data
@@ -193,29 +208,56 @@ class RawTls:
 
 
 class RawClient(RawTls):
-    """The client's side of TLS 1.3. `identity` is of certs.py, or None: an empty certificate list."""
+    """The client's side of TLS 1.3. `identity` is of certs.py, or None: an empty certificate
+    list."""
 
-    def __init__(self, address, identity=None, *, suites=tuple(SUITES13), groups=(wire.X25519, wire.P256, wire.P384),
-                 shares=(wire.X25519,), server_name=None, alpn=(), versions=(0x0304,), buffers=(None, None)):
+    def __init__(
+        self,
+        address,
+        identity=None,
+        *,
+        suites=tuple(SUITES13),
+        groups=(wire.X25519, wire.P256, wire.P384),
+        shares=(wire.X25519,),
+        server_name=None,
+        alpn=(),
+        versions=(0x0304,),
+        buffers=(None, None),
+    ):
         super().__init__(connect(address, *buffers))
         self.identity, self.suites, self.groups, self.shares = identity, suites, groups, shares
         self.server_name, self.alpn, self.versions = server_name, alpn, versions
         self.random, self.session = os.urandom(32), os.urandom(32)
         self.keys = {}
-        self.schedule = self.suite = self.server_chain = self.selected_alpn = self.request_context = None
+        self.schedule = self.suite = self.server_chain = self.selected_alpn = (
+            self.request_context
+        ) = None
         self._sent_hello = b""
 
     def hello(self, shares=None, extra=()):
-        self.keys = {group: wire.KeyShare(group) for group in (self.shares if shares is None else shares)}
-        entries = b"".join(g.to_bytes(2, "big") + wire.vec(2, k.public()) for g, k in self.keys.items())
+        self.keys = {
+            group: wire.KeyShare(group) for group in (self.shares if shares is None else shares)
+        }
+        entries = b"".join(
+            g.to_bytes(2, "big") + wire.vec(2, k.public()) for g, k in self.keys.items()
+        )
         extensions = wire.common_extensions(self.groups, self.server_name, self.alpn)
-        extensions += [wire.extension(43, wire.vec(1, wire.u16s(self.versions))),
-                       wire.extension(51, wire.vec(2, entries)), wire.extension(45, b"\1\1"), *extra]
+        extensions += [
+            wire.extension(43, wire.vec(1, wire.u16s(self.versions))),
+            wire.extension(51, wire.vec(2, entries)),
+            wire.extension(45, b"\1\1"),
+            *extra,
+        ]
         return wire.client_hello(self.random, self.session, self.suites, extensions)
 
     def send_hello(self, fragment=16384, **how):
         self._sent_hello = self.hello(**how)
-        self.raw(b"".join(wire.plain_record(wire.HANDSHAKE, p, 0x0301) for p in wire.cut(self._sent_hello, fragment)))
+        self.raw(
+            b"".join(
+                wire.plain_record(wire.HANDSHAKE, p, 0x0301)
+                for p in wire.cut(self._sent_hello, fragment)
+            )
+        )
 
     def _retry(self, found):
         """A HelloRetryRequest: the transcript begins with a hash, and another share is sent."""
@@ -272,26 +314,34 @@ class RawClient(RawTls):
                 entries.vec(2)
 
     def flight(self, spoil_signature=False):
-        """Our Certificate, CertificateVerify and Finished, as messages; part of the transcript from now on."""
+        """Our Certificate, CertificateVerify and Finished, as messages; part of the transcript from
+        now on."""
         assert self.request_context is not None, "no certificate was asked for"
         chain = self.identity.chain_der() if self.identity else []
         messages = [wire.certificate13(chain, self.request_context)]
         self.schedule.add(messages[0])
         if chain:
             content = wire.verify13_content("client", self.schedule.digest())
-            messages.append(wire.certificate_verify(self.identity.key, b"x" + content if spoil_signature else content))
+            messages.append(
+                wire.certificate_verify(
+                    self.identity.key, b"x" + content if spoil_signature else content
+                )
+            )
             self.schedule.add(messages[1])
         messages.append(wire.message(wire.FINISHED, self.schedule.finished(self._client_secret)))
         self.schedule.add(messages[-1])
         return messages
 
     def flight_records(self, fragment=16384, coalesce=False, ccs=True, **how):
-        """Our flight as records; tx has the application key afterwards. `coalesce`: messages share records."""
+        """Our flight as records; tx has the application key afterwards. `coalesce`: messages share
+        records."""
         messages = self.flight(**how)
         if coalesce:
             messages = [b"".join(messages)]
         out = wire.plain_record(wire.CCS, b"\1") if ccs else b""
-        out += b"".join(self.record(wire.HANDSHAKE, part) for m in messages for part in wire.cut(m, fragment))
+        out += b"".join(
+            self.record(wire.HANDSHAKE, part) for m in messages for part in wire.cut(m, fragment)
+        )
         self.tx = Protection13(self.suite, self._application[0])
         return out
 

@@ -9,7 +9,10 @@ from tlskeys import SUITES12, Protection12, prf12
 
 
 class RawClient12(RawTls):
-    def __init__(self, address, identity, *, suites=tuple(SUITES12), server_name=None, buffers=(None, None)):
+
+    def __init__(
+        self, address, identity, *, suites=tuple(SUITES12), server_name=None, buffers=(None, None)
+    ):
         super().__init__(connect(address, *buffers))
         self.identity, self.suites, self.server_name = identity, suites, server_name
         self.random, self.transcript = os.urandom(32), b""
@@ -65,7 +68,15 @@ class RawClient12(RawTls):
         block = wire.Reader(prf12(name, self.master, "key expansion", server_random + self.random,
                                   2 * (key_bytes + iv_bytes)))
         keys = block.take(key_bytes), block.take(key_bytes)
-        self.next_tx, self.next_rx = (Protection12(self.suite, key, block.take(iv_bytes)) for key in keys)
+        self.next_tx, self.next_rx = (
+            Protection12(self.suite, key, block.take(iv_bytes)) for key in keys
+        )
 
     def _finished(self, label):
-        return prf12(self.prf_hash, self.master, label, hashlib.new(self.prf_hash, self.transcript).digest(), 12)
+        return prf12(
+            self.prf_hash,
+            self.master,
+            label,
+            hashlib.new(self.prf_hash, self.transcript).digest(),
+            12,
+        )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Key schedules and record protection of TLS 1.3 (RFC 8446) and TLS 1.2 (RFC 5246, 5288, 7905), written for tests: every
-part can be called with wrong arguments."""
+"""Key schedules and record protection of TLS 1.3 (RFC 8446) and TLS 1.2 (RFC 5246, 5288, 7905),
+written for tests: every part can be called with wrong arguments."""
 import hashlib
 import hmac
 
@@ -27,7 +27,7 @@ def expand(name, secret, info, length):
 
 def expand_label(name, secret, label, context, length):
     label = b"tls13 " + label.encode()
-    info = (length.to_bytes(2, "big") + bytes([len(label)]) + label + bytes([len(context)]) + context)
+    info = length.to_bytes(2, "big") + bytes([len(label)]) + label + bytes([len(context)]) + context
     return expand(name, secret, info, length)
 
 
@@ -42,7 +42,9 @@ class Schedule13:
         self.secret = self._derived(early)
 
     def _derived(self, secret):
-        return expand_label(self.hash, secret, "derived", hashlib.new(self.hash).digest(), self.size)
+        return expand_label(
+            self.hash, secret, "derived", hashlib.new(self.hash).digest(), self.size
+        )
 
     def _traffic(self, label):
         return expand_label(self.hash, self.secret, label, self.digest(), self.size)
@@ -121,7 +123,9 @@ class Protection12:
         self.explicit = len(iv) == 4
 
     def seal(self, kind, data, spoil=False):
-        additional = self.sequence.to_bytes(8, "big") + bytes([kind, 3, 3]) + len(data).to_bytes(2, "big")
+        additional = (
+            self.sequence.to_bytes(8, "big") + bytes([kind, 3, 3]) + len(data).to_bytes(2, "big")
+        )
         prefix = self.sequence.to_bytes(8, "big") if self.explicit else b""
         sealed = bytearray(self.aead.encrypt(self._nonce(prefix), data, additional))
         if spoil:
@@ -137,5 +141,7 @@ class Protection12:
 
     def open(self, header, body):
         explicit, sealed = (body[:8], body[8:]) if self.explicit else (b"", body)
-        additional = self.sequence.to_bytes(8, "big") + header[:3] + (len(sealed) - 16).to_bytes(2, "big")
+        additional = (
+            self.sequence.to_bytes(8, "big") + header[:3] + (len(sealed) - 16).to_bytes(2, "big")
+        )
         return header[0], self.aead.decrypt(self._nonce(explicit), sealed, additional)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handshake messages of TLS as bytes: only what the raw peers of the tests say and must understand."""
+"""Handshake messages of TLS as bytes: only what the raw peers of the tests say and must
+understand."""
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, x25519
 
@@ -12,12 +13,32 @@ X25519, P256, P384 = 29, 23, 24
 CURVES = {P256: ec.SECP256R1, P384: ec.SECP384R1}
 SIGNATURES = (0x0403, 0x0503, 0x0603, 0x0807, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501)
 ALERT_NAMES = {
-    0: "close_notify", 10: "unexpected_message", 20: "bad_record_mac", 22: "record_overflow", 40: "handshake_failure",
-    42: "bad_certificate", 43: "unsupported_certificate", 44: "certificate_revoked", 45: "certificate_expired",
-    46: "certificate_unknown", 47: "illegal_parameter", 48: "unknown_ca", 49: "access_denied", 50: "decode_error",
-    51: "decrypt_error", 70: "protocol_version", 71: "insufficient_security", 80: "internal_error",
-    90: "user_canceled", 100: "no_renegotiation", 109: "missing_extension", 110: "unsupported_extension",
-    112: "unrecognized_name", 116: "certificate_required", 120: "no_application_protocol"}
+    0: "close_notify",
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    22: "record_overflow",
+    40: "handshake_failure",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    44: "certificate_revoked",
+    45: "certificate_expired",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    49: "access_denied",
+    50: "decode_error",
+    51: "decrypt_error",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    90: "user_canceled",
+    100: "no_renegotiation",
+    109: "missing_extension",
+    110: "unsupported_extension",
+    112: "unrecognized_name",
+    116: "certificate_required",
+    120: "no_application_protocol",
+}
 ALERTS = {name: number for number, name in ALERT_NAMES.items()}
 
 
@@ -78,23 +99,38 @@ class Reader:
 class KeyShare:
     def __init__(self, group):
         self.group = group
-        self.key = x25519.X25519PrivateKey.generate() if group == X25519 else ec.generate_private_key(CURVES[group]())
+        self.key = (
+            x25519.X25519PrivateKey.generate()
+            if group == X25519
+            else ec.generate_private_key(CURVES[group]())
+        )
 
     def public(self):
         if self.group == X25519:
-            return self.key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+            return self.key.public_key().public_bytes(
+                serialization.Encoding.Raw, serialization.PublicFormat.Raw
+            )
         return self.key.public_key().public_bytes(serialization.Encoding.X962,
                                                   serialization.PublicFormat.UncompressedPoint)
 
     def shared(self, public):
         if self.group == X25519:
             return self.key.exchange(x25519.X25519PublicKey.from_public_bytes(public))
-        return self.key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVES[self.group](), public))
+        return self.key.exchange(
+            ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVES[self.group](), public)
+        )
 
 
 def client_hello(random, session, suites, extensions, version=0x0303):
-    return message(CLIENT_HELLO, version.to_bytes(2, "big") + random + vec(1, session) + vec(2, u16s(suites)) +
-                   b"\1\0" + vec(2, b"".join(extensions)))
+    return message(
+        CLIENT_HELLO,
+        version.to_bytes(2, "big")
+        + random
+        + vec(1, session)
+        + vec(2, u16s(suites))
+        + b"\1\0"
+        + vec(2, b"".join(extensions)),
+    )
 
 
 def common_extensions(groups, server_name, alpn):
@@ -107,7 +143,9 @@ def common_extensions(groups, server_name, alpn):
 
 
 def certificate13(chain, context=b""):
-    return message(CERTIFICATE, vec(1, context) + vec(3, b"".join(vec(3, c) + b"\0\0" for c in chain)))
+    return message(
+        CERTIFICATE, vec(1, context) + vec(3, b"".join(vec(3, c) + b"\0\0" for c in chain))
+    )
 
 
 def certificate12(chain):

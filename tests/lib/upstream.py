@@ -9,7 +9,9 @@ from waiting import PATIENCE
 
 
 def listen(address=("127.0.0.1", 0), backlog=4096, rcvbuf=None):
-    sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(
+        socket.AF_UNIX if isinstance(address, str) else socket.AF_INET, socket.SOCK_STREAM
+    )
     if rcvbuf:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     sock.bind(address)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for a state, bounded. No test measures time: the limits are only there so that what hangs fails.
+"""Waiting for a state, bounded. No test measures time: the limits are only there so that what hangs
+fails.
 
 SALLYPORT_TEST_SLOW=N stretches them all (an emulated machine, a sanitizer)."""
 import os
@@ -10,7 +11,8 @@ PATIENCE = 20 * SLOW  # seconds that anything may take which needs milliseconds
 
 
 def wait_until(what, condition, seconds=PATIENCE):
-    """Returns the first true value of condition(); fails with `what` (text, or a function that makes it)."""
+    """Returns the first true value of condition(); fails with `what` (text, or a function that
+    makes it)."""
     end = time.monotonic() + seconds
     pause = 0.0005
     while True:
