@@ -32,8 +32,8 @@ static const char load_usage[] =
 	"  --seed N            where in the pattern the first connection starts; default 0\n"
 	"  --timeout SECONDS   longest wait on the socket; default 300\n"
 	"\n"
-	"Prints one JSON object. Every byte is verified; a wrong one is a message and exit code 1.\n"
-	"idle prints {\"ready\": N}, holds the connections until a line or the end of standard input,\n"
+	"Prints one JSON object. Every byte is verified; a wrong one is a message and exit 1.\n"
+	"idle prints {\"ready\": N}, holds the connections until a line or the end of stdin,\n"
 	"checks that each still works, and closes them.\n";
 
 enum load_option {
