@@ -120,6 +120,13 @@ static enum leg_result copy_once(struct conn *conn, struct flow *flow, struct le
 	return to->transport->send(to, conn->worker, &batch);
 }
 
+/* What kernel TLS says of the record at the head, and not of the socket. */
+static bool is_about_record(int err)
+{
+	return err == EINVAL || err == EIO || err == EBADMSG || err == EMSGSIZE ||
+	       err == EKEYEXPIRED;
+}
+
 /* One splice in; the way out is deliver()'s. Only ever into an empty pipe: older kernels lose kTLS
  * data at a pipe that fills up. */
 static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
@@ -144,8 +151,11 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct 
 		from->readable = false;
 		return LEG_AGAIN;
 	}
+	/* A socket gives its error once: whoever asks again is told of an end in order. */
+	if (n < 0 && !is_about_record(errno))
+		return leg_fail_errno(from, errno);
 	if (n <= 0)
-		/* The end, an error, or (kTLS) a control record at the head: a read tells which. */
+		/* The end, or (kTLS) a control record at the head, or a bad one: a read tells which. */
 		return copy_once(conn, flow, ret_failed);
 	flow->pipe->bytes = (size_t)n;
 	from->empty_records = 0;
