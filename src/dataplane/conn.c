@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -321,6 +322,16 @@ static bool is_record_error(const struct leg *leg, int err)
 	       err != ETIMEDOUT;
 }
 
+/* TCP has nothing left to do for it: kTLS would go on telling of its bad record. */
+static bool is_closed(const struct leg *leg)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(leg_fd(leg), IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state == TCP_CLOSE;
+}
+
 /* Reads and throws away, so that our last bytes are not lost to a reset because of unread input. */
 static bool discard_input(struct conn *conn, struct leg *leg)
 {
@@ -332,7 +343,7 @@ static bool discard_input(struct conn *conn, struct leg *leg)
 			continue;
 		if (n < 0 && (errno == EAGAIN || is_record_error(leg, errno))) {
 			leg->readable = false;
-			return true;
+			return errno == EAGAIN || !is_closed(leg);
 		}
 		if (n <= 0)
 			return false;

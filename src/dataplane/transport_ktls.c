@@ -49,6 +49,10 @@ static enum leg_result on_recv_errno(struct leg *leg, int err)
 	case EINVAL:
 	case EIO:
 		return leg_fail(leg, CLOSE_BAD_RECORD, TLS_ALERT_UNEXPECTED_MESSAGE);
+	case EKEYEXPIRED:
+		/* A KeyUpdate that is cut over records: the kernel wants the new key after its
+		 * first byte, and gives the rest to nobody. */
+		return leg_fail(leg, CLOSE_KEY_UPDATE_UNSUPPORTED, 0);
 	default:
 		return leg_fail_errno(leg, err);
 	}
