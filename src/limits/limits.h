@@ -26,7 +26,7 @@
 /* One turn of the relay for one connection, so that a fast pair does not starve the others. */
 #define RELAY_TURN_BYTES_MAX (1024 * 1024)
 #define RELAY_BATCH_BYTES    (256 * 1024)
-#define PIPE_BYTES	     (1024 * 1024) /* asked for; see splice notes in dataplane/pipe_pool.c */
+#define PIPE_BYTES	     (1024 * 1024) /* asked for: see dataplane/pipe_pool.c */
 #define PIPE_BYTES_MIN	     (64 * 1024)   /* a smaller pipe is not spliced through */
 #define LINGER_BYTES_MAX     (4 * 1024 * 1024) /* read and thrown away after our last alert */
 

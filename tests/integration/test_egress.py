@@ -42,7 +42,9 @@ class Egress:
     def connect(self):
         """A plain client, its name in the log, and the accepted TCP connection of the service."""
         sock = rawtls.connect(self.proxy.address())
-        return sock, rawtls.text_of(sock.getsockname()), self.service.accept()
+        name = rawtls.text_of(sock.getsockname())
+        self.proxy.note(name)
+        return sock, name, self.service.accept()
 
     def pair(self, **how):
         """Both ends, the handshake done."""

@@ -111,13 +111,18 @@ class Door:
         """A raw client that has connected and said nothing yet."""
         identity = self.pki.client if identity == "svc-a" else identity
         how.setdefault("server_name", SERVER_NAME)
-        return rawtls.RawClient(self.proxy.address(listener), identity, **how)
+        return self._noted(rawtls.RawClient(self.proxy.address(listener), identity, **how))
+
+    def _noted(self, client):
+        self.proxy.note(client.name)
+        return client
 
     def client(self, listener="hand", identity="svc-a", **how):
         return self.raw(listener, identity, **how).handshake()
 
     def client12(self, listener="hand", **how):
-        return RawClient12(self.proxy.address(listener), self.pki.client, **how).handshake()
+        client = RawClient12(self.proxy.address(listener), self.pki.client, **how)
+        return self._noted(client).handshake()
 
     def pair(self, client=None, **how):
         """A client behind its handshake, and the upstream's end of it."""
@@ -128,6 +133,7 @@ class Door:
         """A stock client, as Python's ssl makes it."""
         identity = self.pki.client if identity == "svc-a" else identity
         sock = rawtls.connect(self.proxy.address(listener), rcvbuf)
+        self.proxy.note(rawtls.text_of(sock.getsockname()))
         try:
             return self.pki.context(identity, **how).wrap_socket(sock, server_hostname=server_name)
         except BaseException:
@@ -189,7 +195,9 @@ def reset_or_fin(sock):
 def plain_connect(door, listener="hand"):
     """A TCP connection to the door with nothing on it, and its name in the log."""
     sock = rawtls.connect(door.proxy.address(listener))
-    return sock, rawtls.text_of(sock.getsockname())
+    name = rawtls.text_of(sock.getsockname())
+    door.proxy.note(name)
+    return sock, name
 
 
 def half_close(sock):

@@ -106,7 +106,7 @@ class Proxy:
 
     # Life.
     def start(self):
-        self._log, self._log_at, self._log_rest = [], 0, b""
+        self._log, self._log_at, self._log_rest, self._begun = [], 0, b"", {}
         path = self.folder / "config.yaml"
         path.write_text(json.dumps(self.config, indent=1))
         with open(self._log_path, "wb") as log:
@@ -190,10 +190,15 @@ class Proxy:
             return "\n".join([line for line in lines if '"event":"totals"' not in line][-count:])
         return "(no log)"
 
+    def note(self, client):
+        """A connection from `client` begins: lines of those who had its port before are not its."""
+        self._begun[client] = len(self.log())
+
     def line_of(self, client):
         """The one line about the connection from `client` ("127.0.0.1:port"): closed or refused."""
         def find():
-            return [line for line in self.log() if line.get("client") == client]
+            lines = self.log()[self._begun.get(client, 0):]
+            return [line for line in lines if line.get("client") == client]
         return wait_until(lambda: f"a line about {client}:\n{self.tail()}", find)[-1]
 
     def check_log(self):
