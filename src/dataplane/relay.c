@@ -155,7 +155,8 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct 
 	if (n < 0 && !is_about_record(errno))
 		return leg_fail_errno(from, errno);
 	if (n <= 0)
-		/* The end, or (kTLS) a control record at the head, or a bad one: a read tells which. */
+		/* The end, or (kTLS) a control record at the head, or a bad one: a read tells
+		 * which. */
 		return copy_once(conn, flow, ret_failed);
 	flow->pipe->bytes = (size_t)n;
 	from->empty_records = 0;
