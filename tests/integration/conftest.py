@@ -25,6 +25,16 @@ def pytest_sessionstart():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failure comes with the last words of the proxy."""
+    outcome = yield
+    report = outcome.get_result()
+    rig = item.funcargs.get("door") or item.funcargs.get("egress") if report.failed else None
+    if rig:
+        report.sections.append(("log of the proxy", rig.proxy.tail()))
+
+
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory):
     return Pki(tmp_path_factory.mktemp("pki"))

@@ -6,7 +6,6 @@ import ssl
 import certs
 import pytest
 from certs import DAY, Authority, Identity, now
-from rawtls import RawClient
 
 PAST, FUTURE = {"not_before": now() - 9 * DAY, "not_after": now() - DAY}, {
     "not_before": now() + DAY
@@ -178,8 +177,7 @@ def test_refused(door, case):
     make, reason, alert = CASES[case]
     identity = make(door.pki)
     with door.proxy.counted(**{"handshake_failed": 1, reason: 1}):
-        with RawClient(door.proxy.address("hand"), identity) as client:
-            client.handshake()
+        with door.client("hand", identity) as client:
             client.expect_end(alert)
         line = door.line_of(client.name)
     assert (line["event"], line["level"], line["listener"], line["reason"]) == (

@@ -11,6 +11,9 @@ from rawtls import FATAL, Ended
 from upstream import Echo, Manual, endpoint, read_exactly, read_to_end
 from waiting import wait_until
 
+# The kernel's TLS is of TCP sockets only.
+NO_KTLS = {"ktls": "off", "splice": "auto"}
+
 
 @pytest.fixture
 def front(new_proxy, pki):
@@ -250,7 +253,7 @@ def test_unix_sockets_on_both_sides(new_proxy, pki, tmp_path):
     """No port at all: the listener and the service are unix sockets; the log says so."""
     service = Manual(f"{tmp_path}/service")
     proxy = new_proxy([{"name": "unix", "role": "front", "listen": f"unix:{tmp_path}/door",
-                        "upstream": f"unix:{tmp_path}/service", "tls": pki.tls()}])
+                        "upstream": f"unix:{tmp_path}/service", "tls": pki.tls(), **NO_KTLS}])
     for _ in range(4):  # each worker takes from the one socket
         with client_of(proxy, pki) as client, service.accept() as up:
             data = os.urandom(300000)
@@ -274,7 +277,7 @@ def test_unix_sockets_on_both_sides(new_proxy, pki, tmp_path):
 def test_reset_over_unix_sockets(new_proxy, pki, tmp_path):
     service = Manual(f"{tmp_path}/service")
     proxy = new_proxy([{"name": "unix", "role": "front", "listen": f"unix:{tmp_path}/door",
-                        "upstream": f"unix:{tmp_path}/service", "tls": pki.tls()}])
+                        "upstream": f"unix:{tmp_path}/service", "tls": pki.tls(), **NO_KTLS}])
     with client_of(proxy, pki) as client, service.accept() as up:
         client.send_data(b"x" * 1000)
         assert read_exactly(up, 1) == b"x"
@@ -295,6 +298,7 @@ def test_a_stale_unix_socket_is_replaced(new_proxy, pki, tmp_path):
         "role": "front",
         "listen": f"unix:{tmp_path}/door",
         "upstream": echo.endpoint,
+        **NO_KTLS,
         "tls": pki.tls(),
     }
     proxy = new_proxy([listener])
