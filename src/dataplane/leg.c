@@ -23,8 +23,38 @@ enum leg_result leg_fail(struct leg *leg, enum close_reason reason, uint8_t aler
 	return LEG_FAILED;
 }
 
+bool leg_is_about_record(int err)
+{
+	return err == EBADMSG || err == EMSGSIZE || err == EINVAL || err == EIO ||
+	       err == EKEYEXPIRED;
+}
+
+static enum leg_result fail_record(struct leg *leg, int err)
+{
+	int pending;
+	socklen_t len = sizeof(pending);
+
+	/* The kernel leaves it on the socket as well, where our alert would fail of it: taken away
+	 * by asking. */
+	getsockopt(leg_fd(leg), SOL_SOCKET, SO_ERROR, &pending, &len);
+	switch (err) {
+	case EBADMSG:
+		return leg_fail(leg, CLOSE_BAD_RECORD_MAC, TLS_ALERT_BAD_RECORD_MAC);
+	case EMSGSIZE:
+		return leg_fail(leg, CLOSE_BAD_RECORD, TLS_ALERT_RECORD_OVERFLOW);
+	case EKEYEXPIRED:
+		/* A KeyUpdate that is cut over records: the kernel wants the new key after its
+		 * first byte, and gives the rest to nobody. */
+		return leg_fail(leg, CLOSE_KEY_UPDATE_UNSUPPORTED, 0);
+	default:
+		return leg_fail(leg, CLOSE_BAD_RECORD, TLS_ALERT_UNEXPECTED_MESSAGE);
+	}
+}
+
 enum leg_result leg_fail_errno(struct leg *leg, int err)
 {
+	if (leg->transport == &transport_ktls && leg_is_about_record(err))
+		return fail_record(leg, err);
 	if (err == ENOMEM || err == ENOBUFS)
 		return leg_fail(leg, CLOSE_NO_MEMORY, TLS_ALERT_INTERNAL_ERROR);
 	return leg_fail(leg, leg->is_client ? CLOSE_CLIENT_RESET : CLOSE_UPSTREAM_RESET, 0);

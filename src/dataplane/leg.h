@@ -129,6 +129,9 @@ enum leg_result leg_before_records(struct leg *leg, struct worker *worker, uint6
 enum leg_result leg_fail(struct leg *leg, enum close_reason reason, uint8_t alert);
 /* A recv/send error of the socket. */
 enum leg_result leg_fail_errno(struct leg *leg, int err);
+/* What kernel TLS says of a record that has come, and not of the socket: to whichever call comes
+ * next, be it a write. */
+bool leg_is_about_record(int err);
 /* Counts a record without data; LEG_FAILED when there are too many in a row. */
 enum leg_result leg_on_empty_record(struct leg *leg);
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sock_diag.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/util.h"
@@ -120,13 +121,6 @@ static enum leg_result copy_once(struct conn *conn, struct flow *flow, struct le
 	return to->transport->send(to, conn->worker, &batch);
 }
 
-/* What kernel TLS says of the record at the head, and not of the socket. */
-static bool is_about_record(int err)
-{
-	return err == EINVAL || err == EIO || err == EBADMSG || err == EMSGSIZE ||
-	       err == EKEYEXPIRED;
-}
-
 /* One splice in; the way out is deliver()'s. Only ever into an empty pipe: older kernels lose kTLS
  * data at a pipe that fills up. */
 static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
@@ -152,7 +146,7 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct 
 		return LEG_AGAIN;
 	}
 	/* A socket gives its error once: whoever asks again is told of an end in order. */
-	if (n < 0 && !is_about_record(errno))
+	if (n < 0 && !leg_is_about_record(errno))
 		return leg_fail_errno(from, errno);
 	if (n <= 0)
 		/* The end, or (kTLS) a control record at the head, or a bad one: a read tells
@@ -229,6 +223,18 @@ static void note_end(struct conn *conn, const struct flow *flow)
 		conn->reason = flow->from->is_client ? CLOSE_CLIENT_CLOSED : CLOSE_UPSTREAM_CLOSED;
 }
 
+/* Both directions have ended. What a TLS peer has sent after its own end nobody reads; to close
+ * over it would make the kernel send a reset and drop our last bytes. */
+static void on_finished(struct conn *conn)
+{
+	int unread = 0;
+
+	if (ioctl(leg_fd(conn->tls), FIONREAD, &unread) == 0 && unread > 0)
+		conn_end(conn, conn->tls, conn->reason, 0);
+	else
+		conn_close(conn, conn->reason);
+}
+
 static void relay_turn(struct conn *conn)
 {
 	struct flow *flows[] = { &conn->inbound, &conn->outbound };
@@ -254,7 +260,7 @@ static void relay_turn(struct conn *conn)
 		}
 	}
 	if (conn->inbound.finished && conn->outbound.finished) {
-		conn_close(conn, conn->reason);
+		on_finished(conn);
 		return;
 	}
 	if (more)

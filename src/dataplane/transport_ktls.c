@@ -16,9 +16,6 @@
 #ifndef SOL_TLS
 #define SOL_TLS 282
 #endif
-#ifndef EKEYEXPIRED
-#define EKEYEXPIRED 127
-#endif
 
 static uint8_t record_type(struct msghdr *msg)
 {
@@ -31,31 +28,11 @@ static uint8_t record_type(struct msghdr *msg)
 
 static enum leg_result on_recv_errno(struct leg *leg, int err)
 {
-	int pending;
-	socklen_t len = sizeof(pending);
-
 	if (err == EAGAIN) {
 		leg->readable = false;
 		return LEG_AGAIN;
 	}
-	/* The kernel leaves what is wrong with a record on the socket as well, where our alert
-	 * would fail of it: taken away by asking. */
-	getsockopt(leg_fd(leg), SOL_SOCKET, SO_ERROR, &pending, &len);
-	switch (err) {
-	case EBADMSG:
-		return leg_fail(leg, CLOSE_BAD_RECORD_MAC, TLS_ALERT_BAD_RECORD_MAC);
-	case EMSGSIZE:
-		return leg_fail(leg, CLOSE_BAD_RECORD, TLS_ALERT_RECORD_OVERFLOW);
-	case EINVAL:
-	case EIO:
-		return leg_fail(leg, CLOSE_BAD_RECORD, TLS_ALERT_UNEXPECTED_MESSAGE);
-	case EKEYEXPIRED:
-		/* A KeyUpdate that is cut over records: the kernel wants the new key after its
-		 * first byte, and gives the rest to nobody. */
-		return leg_fail(leg, CLOSE_KEY_UPDATE_UNSUPPORTED, 0);
-	default:
-		return leg_fail_errno(leg, err);
-	}
+	return leg_fail_errno(leg, err);
 }
 
 static enum leg_result ktls_transport_recv(struct leg *leg, struct worker *worker,
