@@ -3,10 +3,12 @@
 reset."""
 import os
 import socket
+import time
 
 import pytest
 import tlswire as wire
 from door import expect_eof
+from proxyrig import TRANSPORT
 from rawtls import FATAL, WARNING, Ended
 from upstream import end_of, read_exactly, read_to_end
 
@@ -87,7 +89,34 @@ def test_nothing_counts_after_close_notify(door):
         assert door.line_of(client.name)["bytes_in"] == 4
 
 
+def test_much_after_close_notify(door):
+    """What nobody reads must not turn into a reset that takes our last bytes with it: here they are
+    still in the proxy's socket when both directions have ended."""
+    with door.counted(client_closed=1):
+        client, up = door.pair(buffers=(8192, None))
+        with client, up:
+            client.close_notify()
+            client.send_data(bytes(400000))
+            assert read_to_end(up) == b""
+            up.sendall(b"answer" * 10000)
+            up.close()
+            time.sleep(0.3)
+            client.expect_end("close_notify")
+            assert client.read_data(60000) == b"answer" * 10000
+
+
 def test_garbage_after_close_notify(door):
+    """The kernel looks at it all the same, and its sending half fails of it: then this is an end
+    without an answer, of the client's own making."""
+    if TRANSPORT == "ktls":
+        with door.echo_beside(), door.client() as client, door.hand.accept() as up:
+            client.close_notify()
+            client.raw(os.urandom(100000))
+            assert read_to_end(up) == b""
+            up.sendall(b"answer")
+            up.close()
+            assert door.line_of(client.name)["reason"] in ("bad_record", "client_closed")
+        return
     client, up = door.pair()
     with client, up:
         client.close_notify()
