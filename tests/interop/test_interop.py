@@ -135,5 +135,7 @@ def test_java(door, files, tmp_path, key_updates):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"verified %d TLSv1.3" % BYTES)
     received = after["key_updates_received"] - before["key_updates_received"]
+    sent = after["key_updates_sent"] - before["key_updates_sent"]
     assert (received > 0) == key_updates
-    assert after["key_updates_sent"] - before["key_updates_sent"] == received
+    # Requests that come while our answer waits for the socket are answered by that one (RFC 8446 4.6.3).
+    assert (0 < sent <= received) if key_updates else sent == 0
