@@ -19,7 +19,8 @@ static int run(const char *file)
 {
 	cleanup_free struct config_problems *problems = calloc(1, sizeof(*problems));
 	struct config *config = NULL;
-	int code;
+	struct proxy *proxy = NULL;
+	struct err_text err;
 
 	if (!problems)
 		return cli_fail(COMMAND, "no memory");
@@ -33,9 +34,16 @@ static int run(const char *file)
 		log_msg(LOG_WARNING, "config", "%s:%u:%u: %s: %s", file, problems->items[i].line,
 			problems->items[i].column, problems->items[i].path,
 			problems->items[i].text);
-	code = proxy_run(config);
+	proxy_block_signals();
+	if (proxy_new(config, &proxy, &err) < 0) {
+		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
+		config_free(config);
+		return CLI_FAILED;
+	}
+	proxy_run(proxy);
+	proxy_free(proxy);
 	config_free(config);
-	return code;
+	return CLI_OK;
 }
 
 int cli_proxy(const struct cli_verb *verb, int argc, char **argv)

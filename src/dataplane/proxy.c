@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The running proxy (proxy.h). The main thread owns configuration and workers, waits for signals,
- * and does what may block or cost a little now and then: looks upstream names up again, gives
- * memory back after a wave of handshakes.
+ * The running proxy (proxy.h). The main thread owns configuration and workers, waits for signals
+ * and for orders of other threads, and does what may block or cost a little now and then: looks
+ * upstream names up again, gives memory back after a wave of handshakes.
  *
  * Signals: TERM, INT drain (a second one stops at once); USR1 writes the totals to the log.
  */
@@ -10,12 +10,16 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -32,6 +36,9 @@ struct proxy {
 	struct snapshot *snapshot;
 	struct worker *workers[WORKERS_MAX];
 	unsigned int worker_count, started_count;
+	int signal_fd, order_fd;    /* what the main thread waits for */
+	atomic_uint drains_ordered; /* by other threads */
+	unsigned int drains;	    /* orders to drain so far, signals too */
 	uint64_t resolved_ns, trimmed_ns;
 	uint64_t trimmed_handshakes; /* handshakes at the last trim */
 };
@@ -53,14 +60,21 @@ static void raise_limits(void)
 	}
 }
 
-static void block_signals(sigset_t *ret)
+static void signals_of(sigset_t *ret)
 {
 	sigemptyset(ret);
 	sigaddset(ret, SIGTERM);
 	sigaddset(ret, SIGINT);
 	sigaddset(ret, SIGHUP);
 	sigaddset(ret, SIGUSR1);
-	pthread_sigmask(SIG_BLOCK, ret, NULL);
+}
+
+void proxy_block_signals(void)
+{
+	sigset_t signals;
+
+	signals_of(&signals);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -123,7 +137,7 @@ static void log_started(const struct proxy *proxy)
 	log_end(&line);
 }
 
-static void sum_stats(const struct proxy *proxy, struct stats *ret)
+void proxy_stats(const struct proxy *proxy, struct stats *ret)
 {
 	*ret = (struct stats){ 0 };
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
@@ -148,7 +162,7 @@ static void housekeeping(struct proxy *proxy)
 	if (now_ns - proxy->trimmed_ns < TRIM_PERIOD_NS)
 		return;
 	proxy->trimmed_ns = now_ns;
-	sum_stats(proxy, &stats);
+	proxy_stats(proxy, &stats);
 	if (stats.handshakes == proxy->trimmed_handshakes)
 		return;
 	proxy->trimmed_handshakes = stats.handshakes;
@@ -156,10 +170,13 @@ static void housekeeping(struct proxy *proxy)
 	malloc_trim(0);
 }
 
-static void drain(struct proxy *proxy, bool at_once)
+static void drain(struct proxy *proxy)
 {
+	bool at_once = proxy->drains > 0;
 	uint64_t deadline_ms = 0;
 
+	if (proxy->drains++ > 1)
+		return;
 	for (size_t i = 0; i < proxy->config->listener_count && !at_once; i++)
 		deadline_ms = MAX(deadline_ms, proxy->config->listeners[i].timeouts.drain_ms);
 	log_msg(LOG_INFO, "drain", "no new connections; live ones have %llu ms to finish",
@@ -168,7 +185,13 @@ static void drain(struct proxy *proxy, bool at_once)
 		worker_drain(proxy->workers[i], deadline_ms);
 }
 
-/* True once every worker has gone; waits a second at most. */
+void proxy_drain(struct proxy *proxy, bool at_once)
+{
+	atomic_fetch_add(&proxy->drains_ordered, at_once ? 2 : 1);
+	eventfd_write(proxy->order_fd, 1);
+}
+
+/* True once every worker has gone; waits for a tenth of a second at most. */
 static bool workers_gone(struct proxy *proxy)
 {
 	while (proxy->started_count) {
@@ -186,65 +209,110 @@ static bool workers_gone(struct proxy *proxy)
 	return true;
 }
 
-static void run_until_stopped(struct proxy *proxy, const sigset_t *signals)
+static void on_signal(struct proxy *proxy)
 {
-	unsigned int drains = 0;
+	struct signalfd_siginfo info;
+	struct stats stats;
 
-	for (;;) {
-		struct timespec tick = { .tv_sec = drains ? 0 : 1 };
-		struct stats stats;
-
-		switch (sigtimedwait(signals, NULL, &tick)) {
-		case SIGTERM:
-		case SIGINT:
-			if (drains < 2)
-				drain(proxy, drains++ > 0);
-			break;
-		case SIGUSR1:
-			sum_stats(proxy, &stats);
-			stats_log(&stats);
-			break;
-		case SIGHUP:
-			log_msg(LOG_WARNING, "reload",
-				"changing the configuration of a running proxy is not supported "
-				"yet: restart it");
-			break;
-		default:
-			housekeeping(proxy);
-		}
-		if (drains && workers_gone(proxy))
-			return;
+	if (read(proxy->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGTERM:
+	case SIGINT:
+		drain(proxy);
+		break;
+	case SIGUSR1:
+		proxy_stats(proxy, &stats);
+		stats_log(&stats);
+		break;
+	case SIGHUP:
+		log_msg(LOG_WARNING, "reload",
+			"changing the configuration of a running proxy is not supported yet: "
+			"restart it");
+		break;
 	}
 }
 
-int proxy_run(const struct config *config)
+static void on_order(struct proxy *proxy)
 {
-	struct proxy proxy = { .config = config };
-	struct err_text err = { "" };
+	unsigned int drains = atomic_exchange(&proxy->drains_ordered, 0);
+	eventfd_t count;
+
+	eventfd_read(proxy->order_fd, &count);
+	while (drains--)
+		drain(proxy);
+}
+
+void proxy_run(struct proxy *proxy)
+{
+	struct pollfd fds[] = { { .fd = proxy->signal_fd, .events = POLLIN },
+				{ .fd = proxy->order_fd, .events = POLLIN } };
 	struct stats stats;
+
+	do {
+		/* While draining it is workers_gone() that waits. */
+		if (poll(fds, ARRAY_SIZE(fds), proxy->drains ? 0 : 1000) == 0)
+			housekeeping(proxy);
+		if (fds[0].revents & POLLIN)
+			on_signal(proxy);
+		if (fds[1].revents & POLLIN)
+			on_order(proxy);
+	} while (!proxy->drains || !workers_gone(proxy));
+	proxy_stats(proxy, &stats);
+	stats_log(&stats);
+	log_msg(LOG_INFO, "stopped", "all connections are closed");
+}
+
+static int open_fds(struct proxy *proxy, struct err_text *err)
+{
 	sigset_t signals;
+
+	signals_of(&signals);
+	proxy->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	proxy->order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (proxy->signal_fd < 0 || proxy->order_fd < 0)
+		return err_set(err, -errno, "can not wait for signals: %s", strerror(errno));
+	return 0;
+}
+
+int proxy_new(const struct config *config, struct proxy **ret, struct err_text *err)
+{
+	struct proxy *proxy = calloc(1, sizeof(*proxy));
 	int r;
 
+	if (!proxy)
+		return err_set(err, -ENOMEM, "out of memory");
+	proxy->config = config;
+	proxy->signal_fd = proxy->order_fd = -1;
 	raise_limits();
-	block_signals(&signals);
-	r = snapshot_new(config, &proxy.snapshot, &err);
+	r = open_fds(proxy, err);
 	if (r == 0)
-		r = start_workers(&proxy, &err);
-	if (r == 0) {
-		log_started(&proxy);
-		run_until_stopped(&proxy, &signals);
-		sum_stats(&proxy, &stats);
-		stats_log(&stats);
-		log_msg(LOG_INFO, "stopped", "all connections are closed");
-	} else {
-		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
-		for (unsigned int i = 0; i < proxy.started_count; i++)
-			worker_drain(proxy.workers[i], 0);
-		while (!workers_gone(&proxy))
-			;
+		r = snapshot_new(config, &proxy->snapshot, err);
+	if (r == 0)
+		r = start_workers(proxy, err);
+	if (r < 0) {
+		proxy_free(proxy);
+		return r;
 	}
-	for (unsigned int i = 0; i < proxy.worker_count; i++)
-		worker_free(proxy.workers[i]);
-	snapshot_free(proxy.snapshot);
-	return r == 0 ? 0 : 1;
+	log_started(proxy);
+	*ret = proxy;
+	return 0;
+}
+
+void proxy_free(struct proxy *proxy)
+{
+	if (!proxy)
+		return;
+	for (unsigned int i = 0; i < proxy->started_count; i++)
+		worker_drain(proxy->workers[i], 0);
+	while (!workers_gone(proxy))
+		;
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		worker_free(proxy->workers[i]);
+	snapshot_free(proxy->snapshot);
+	if (proxy->signal_fd >= 0)
+		close(proxy->signal_fd);
+	if (proxy->order_fd >= 0)
+		close(proxy->order_fd);
+	free(proxy);
 }
