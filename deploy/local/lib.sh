@@ -83,6 +83,19 @@ die_with_log() {
 	die "$@"
 }
 
+# A signal that ends us waits while a process has been started and is not noted yet: nobody could stop it.
+held='' signal_code=''
+
+on_signal() {
+	signal_code=$1
+	[[ -n $held ]] || exit "$1"
+}
+
+release_signals() {
+	held=''
+	[[ -z $signal_code ]] || exit "$signal_code"
+}
+
 # run_logged LOG COMMAND...: runs it with its output in LOG and shows that time passes: on a terminal the seconds and the
 # last line of the log, elsewhere a dot now and then. The command runs in the background, so that an interrupt stops it at
 # once (child_pid is what the trap kills).
@@ -91,8 +104,10 @@ child_pid=''
 run_logged() {
 	local log=$1 rc=0 ticks=0
 	shift
-	"$@" >>"$log" 2>&1 </dev/null 9>&- &
+	held=yes
+	"$@" >>"$log" 2>&1 </dev/null 7>&- 8>&- 9>&- &
 	child_pid=$!
+	release_signals
 	while kill -0 "$child_pid" 2>/dev/null; do
 		sleep 0.1
 		ticks=$((ticks + 1))
@@ -120,25 +135,28 @@ show_ticker() {
 
 # ---- processes --------------------------------------------------------------------------------------------------------
 
-# Start time of a process in ticks since boot: field 22 of its stat, counted after the name, which may hold anything.
+# The two that follow are asked in loops, and give their answer in REPLY: no process is made, and no command substitution,
+# in which bash 5.2 may trip over a trap.
+
+# proc_start PID: start time of a process in ticks since boot: field 22 of its stat, counted after the name, which may hold
+# anything.
 proc_start() {
 	local stat
-	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-	stat=${stat##*) }
+	read -r -d '' stat 2>/dev/null <"/proc/$1/stat" || [[ -n ${stat-} ]] || return 1
 	# shellcheck disable=SC2086 # its words
-	set -- $stat
-	[[ ${1} != Z ]] && printf '%s\n' "${20}"
+	set -- ${stat##*) }
+	REPLY=${20}
+	[[ $1 != Z ]]
 }
 
-boot_id() {
-	cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown
-}
+boot_id=unknown
+read -r boot_id 2>/dev/null </proc/sys/kernel/random/boot_id || true
 
-# proc_pid NAME: prints the pid if our process of that name runs.
+# proc_pid NAME: the pid if our process of that name runs.
 proc_pid() {
 	local pid start boot
 	read -r pid start boot 2>/dev/null <"$state/run/$1.pid" || return 1
-	[[ $boot == "$(boot_id)" && $(proc_start "$pid") == "$start" ]] && printf '%s\n' "$pid"
+	[[ $boot == "$boot_id" ]] && proc_start "$pid" && [[ $REPLY == "$start" ]] && REPLY=$pid
 }
 
 # proc_spawn NAME COMMAND...: starts it detached, with its output in log/NAME.log.
@@ -147,21 +165,25 @@ proc_spawn() {
 	shift
 	mkdir -p "$state/run" "$state/log"
 	printf -- '---- %(%Y-%m-%dT%H:%M:%SZ)T starting: %s\n' -1 "$*" >>"$state/log/$name.log"
-	setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null 9>&- &
+	held=yes
+	setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null 7>&- 8>&- 9>&- &
 	pid=$!
 	disown
-	printf '%s %s %s\n' "$pid" "$(proc_start "$pid")" "$(boot_id)" >"$state/run/$name.pid"
+	proc_start "$pid" || REPLY=gone
+	printf '%s %s %s\n' "$pid" "$REPLY" "$boot_id" >"$state/run/$name.pid"
+	release_signals
 }
 
 # proc_stop NAME SECONDS: SIGTERM, and SIGKILL if it is still there after that time. Returns 1 if it was not running.
 proc_stop() {
 	local name=$1 tries=$(($2 * 10)) pid
-	if ! pid=$(proc_pid "$name"); then
+	if ! proc_pid "$name"; then
 		rm -f "$state/run/$name.pid"
 		return 1
 	fi
+	pid=$REPLY
 	kill -TERM "$pid" 2>/dev/null || true
-	while proc_pid "$name" >/dev/null; do
+	while proc_pid "$name"; do
 		if ((tries-- <= 0)); then
 			printf '%s: the %s (pid %s) did not stop in %s s and was killed\n' "${0##*/}" "$name" "$pid" "$2" >&2
 			kill -KILL "$pid" 2>/dev/null || true
@@ -177,7 +199,7 @@ wait_for() {
 	local name=$1 until=$((SECONDS + $2)) ticks=0
 	shift 2
 	until "$@"; do
-		proc_pid "$name" >/dev/null || return 1
+		proc_pid "$name" || return 1
 		((SECONDS <= until)) || return 2
 		sleep 0.1
 		ticks=$((ticks + 1))
@@ -194,7 +216,7 @@ state_setting() {
 }
 
 # Only one of us at a time works in one checkout. The lock is on this directory itself, so there is no file to leave behind;
-# what we start must not inherit descriptor 9.
+# what we start must not inherit descriptor 9 (nor 7 and 8, where up keeps its own output).
 state_lock() {
 	exec 9<"$local_home"
 	flock -n 9 || die "another up or down is at work in this checkout" "wait for it to end, then try again"

@@ -24,7 +24,8 @@ kafka_java() {
 	[[ -n $java && -x $java ]] || java=$(command -v java) ||
 		kafka_fail "no java found; Kafka $kafka_version needs Java 17 or newer" \
 			"install it with: apt-get install default-jre-headless"
-	version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\)\.*.*/\1/p' | head -n 1)
+	version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\)\.*.*/\1/p')
+	version=${version%%$'\n'*}
 	if [[ -n $version ]] && ((version < 17)); then
 		kafka_fail "$java is Java $version; Kafka $kafka_version needs Java 17 or newer" \
 			"install it with: apt-get install default-jre-headless, or point JAVA_HOME at one"
