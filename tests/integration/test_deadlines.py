@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deadlines of the states that are not in test_handshake_abuse.py and test_upstream.py: idle,
 linger. And who is told."""
-import socket
-import threading
+import contextlib
+import select
 import time
 
 import pytest
@@ -31,24 +31,52 @@ def test_idle(door):
     assert door.reasons()["idle_timeout"] == before + 1
 
 
+class Pace:
+    """Knows the longest pause between two beats: one that comes near the idle deadline is this
+    machine's doing, and nobody's fault."""
+
+    def __init__(self):
+        self.last, self.longest = time.monotonic(), 0
+
+    def beat(self):
+        now = time.monotonic()
+        self.longest, self.last = max(self.longest, now - self.last), now
+
+
+def at_pace(attempt):
+    """Calls attempt(pace); what fails while the pace was not kept is tried again."""
+    for _ in range(20):
+        pace = Pace()
+        try:
+            return attempt(pace)
+        except Exception:
+            pace.beat()
+            if pace.longest < 0.7:
+                raise
+    raise AssertionError("this machine stops again and again")
+
+
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_traffic_in_one_direction_is_enough(door, direction):
-    client, up = door.pair()
-    with client, up:
-        end = time.monotonic() + 2.5
-        while time.monotonic() < end:
-            if direction == "in":
-                client.send_data(b"x")
-                assert read_exactly(up, 1) == b"x"
-            else:
-                up.sendall(b"x")
-                assert client.read_data(1) == b"x"
-            time.sleep(0.2)
-        client.finish()
-        assert read_to_end(up) == b""
-        up.close()
-        client.expect_end("close_notify")
-    assert door.line_of(client.name)["reason"] == "client_closed"
+    def trickle(pace):
+        client, up = door.pair()
+        with client, up:
+            end = time.monotonic() + 2.5
+            while time.monotonic() < end:
+                if direction == "in":
+                    client.send_data(b"x")
+                    assert read_exactly(up, 1) == b"x"
+                else:
+                    up.sendall(b"x")
+                    assert client.read_data(1) == b"x"
+                time.sleep(0.2)
+                pace.beat()
+            client.finish()
+            assert read_to_end(up) == b""
+            up.close()
+            client.expect_end("close_notify")
+        assert door.line_of(client.name)["reason"] == "client_closed"
+    at_pace(trickle)
 
 
 def test_half_closed_and_idle(door):
@@ -113,22 +141,23 @@ def test_linger_off(new_door):
 
 def test_many_deadlines_at_once(door):
     """A hundred idle connections end by their own deadlines while another one works."""
-    stop = threading.Event()
-    with door.echo_beside() as beside:
-        def work():
-            while not stop.is_set():
+    def attempt(pace):
+        with contextlib.ExitStack() as stack:
+            clients = {}
+            beside = stack.enter_context(door.client("echo"))
+            for _ in range(100):
+                client = stack.enter_context(door.client("echo"))
+                clients[client.sock] = client
                 door.round_trip(beside, 2000)
-                time.sleep(0.05)
-        worker = threading.Thread(target=work)
-        worker.start()
-        try:
-            clients = [door.client("echo") for _ in range(100)]
-            for client in clients:
-                client.expect_end("close_notify")
-        finally:
-            stop.set()
-            worker.join()
-        for client in clients:
-            assert door.line_of(client.name)["reason"] == "idle_timeout"
-            client.sock.shutdown(socket.SHUT_RDWR)
-            client.sock.close()
+                pace.beat()
+            names = [client.name for client in clients.values()]
+            while clients:
+                for sock in select.select(list(clients), [], [], 0.05)[0]:
+                    clients.pop(sock).expect_end("close_notify")
+                door.round_trip(beside, 2000)
+                pace.beat()
+            beside.finish()
+            beside.expect_end("close_notify")
+        for name in names:
+            assert door.line_of(name)["reason"] == "idle_timeout"
+    at_pace(attempt)

@@ -80,9 +80,9 @@ def test_at_the_deadline_all_are_told(new_door):
     half = door.raw()
     half.send_hello()
     half.read_server_flight()
-    door.proxy.signal(signal.SIGTERM)
     for client, up in pairs:
         up.sendall(b"last byte")
+    door.proxy.signal(signal.SIGTERM)
     for client, up in pairs:
         client.expect_end("close_notify")
         assert bytes(client.data) == b"last byte"

@@ -27,7 +27,7 @@ def client_tls(pki):
 class Egress:
     """An egress listener before a Manual service, whose connections speak TLS as a test wishes."""
 
-    def __init__(self, folder, pki, loop):
+    def __init__(self, folder, pki, loop, handshake="10m"):
         self.pki, self.service = pki, Manual()
         self.server = pki.intermediate.issue("broker-1", dns=[SERVER_NAME], usage="server")
         self.listener = {
@@ -35,7 +35,7 @@ class Egress:
             "role": "egress",
             "upstream": self.service.endpoint,
             "tls": client_tls(pki),
-            "timeouts": {"handshake": "1s", "linger": "300ms"},
+            "timeouts": {"handshake": handshake, "linger": "300ms"},
         }
         self.proxy = Proxy(folder, [self.listener], loop=loop, workers=1)
 
@@ -304,13 +304,21 @@ def test_server_that_speaks_no_tls(egress, answer):
     assert egress.proxy.line_of(name)["event"] == "refused"
 
 
-def test_server_that_does_not_answer(egress):
-    with egress.proxy.counted(handshake_timeout=1):
-        sock, name, up = egress.connect()
-        with sock, up:
-            assert read_to_end(sock) == b""
-            assert len(read_to_end(up)) > 100  # our hello
-        assert egress.proxy.line_of(name)["reason"] == "handshake_timeout"
+def test_server_that_does_not_answer(loop, pki, tmp_path):
+    egress = Egress(tmp_path, pki, loop, handshake="300ms")
+    try:
+        egress.proxy.start()
+        with egress.proxy.counted(handshake_timeout=1):
+            sock, name, up = egress.connect()
+            with sock, up:
+                assert read_to_end(sock) == b""
+                assert len(read_to_end(up)) > 100  # our hello
+            assert egress.proxy.line_of(name)["reason"] == "handshake_timeout"
+        egress.proxy.wait_quiet()
+        egress.proxy.stop()
+    finally:
+        egress.proxy.kill()
+        egress.service.close()
 
 
 def test_server_leaves_in_the_handshake(egress):
