@@ -181,20 +181,33 @@ static void stop_accepting(struct worker *worker)
 	}
 }
 
-/* Time is up: everybody is told; who still lingers when it is called again is cut. */
+/* By when a connection must have ended, from the order to drain on: its listener's deadline, which
+ * an order to be quick makes shorter. */
+static uint64_t drain_due_ns(const struct worker *worker, const struct conn *conn)
+{
+	uint64_t after_ms = MIN(conn->route->config->timeouts.drain_ms, worker->drain_deadline_ms);
+
+	return worker->drain_ns + after_ms * NSEC_PER_MSEC;
+}
+
+/* Tells those whose time is up; who lingers then has a deadline already. */
 static void on_drain_timer(struct loop_timer *timer)
 {
 	struct worker *worker = container_of(timer, struct worker, drain_timer);
+	uint64_t now_ns = loop_now_ns(worker->loop), next_ns = UINT64_MAX;
 	struct list_node *it, *next;
-	uint64_t longest_ms = 1;
 
-	list_for_each_safe (it, next, &worker->conns)
-		longest_ms =
-			MAX(longest_ms,
-			    container_of(it, struct conn, node)->route->config->timeouts.linger_ms);
-	loop_timer_set(worker->loop, timer, loop_now_ns(worker->loop) + longest_ms * NSEC_PER_MSEC);
-	list_for_each_safe (it, next, &worker->conns)
-		conn_drain(container_of(it, struct conn, node));
+	list_for_each_safe (it, next, &worker->conns) {
+		struct conn *conn = container_of(it, struct conn, node);
+		uint64_t due_ns = drain_due_ns(worker, conn);
+
+		if (due_ns > now_ns)
+			next_ns = MIN(next_ns, due_ns);
+		else if (conn->state != CONN_LINGER || !worker->drain_deadline_ms)
+			conn_drain(conn);
+	}
+	if (worker->conn_count && next_ns != UINT64_MAX)
+		loop_timer_set(worker->loop, timer, next_ns);
 }
 
 struct drain_order {
@@ -210,9 +223,10 @@ static void on_drain_order(struct loop_msg *msg)
 
 	worker->draining = true;
 	stop_accepting(worker);
+	worker->drain_ns = loop_now_ns(worker->loop);
+	worker->drain_deadline_ms = order->deadline_ms;
 	worker->drain_timer.on_fire = on_drain_timer;
-	loop_timer_set(worker->loop, &worker->drain_timer,
-		       loop_now_ns(worker->loop) + order->deadline_ms * NSEC_PER_MSEC);
+	loop_timer_set(worker->loop, &worker->drain_timer, worker->drain_ns);
 	free(order);
 	worker_on_conn_gone(worker);
 }

@@ -37,6 +37,7 @@ struct worker {
 	struct stats stats; /* written by this thread, read by others when it has stopped, or as
 			       approximate */
 	struct loop_timer drain_timer;
+	uint64_t drain_ns, drain_deadline_ms; /* when the order came, and the longest it allows */
 	bool draining;
 };
 
@@ -44,8 +45,8 @@ struct worker {
 int worker_new(unsigned int index, enum loop_kind kind, struct snapshot *snapshot,
 	       struct worker **ret, struct err_text *err);
 int worker_start(struct worker *worker);
-/* Any thread: stop accepting, let connections finish, end the rest after `deadline_ms` (0: at
- * once). */
+/* Any thread: stop accepting, let connections finish, end the rest after their listener's
+ * timeouts.drain, or `deadline_ms` if that is less (0: at once). */
 void worker_drain(struct worker *worker, uint64_t deadline_ms);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);

@@ -105,6 +105,21 @@ def test_blocked_is_idle(door):
         wait_until("its sockets to be closed", lambda: door.proxy.fds() <= door.proxy.base_fds)
 
 
+def test_never_reads(new_door):
+    """A live client that keeps its window shut is cut by timeouts.tcp_user, without any idle
+    deadline; its service learns that the stream is not whole."""
+    door = new_door(timeouts={"tcp_user": "1s"})
+    client = door.client(buffers=(4096, None))
+    with client, door.hand.accept() as up:
+        up.settimeout(0.2)
+        with pytest.raises((TimeoutError, ConnectionResetError)) as stop:
+            while True:
+                up.sendall(bytes(1 << 16))
+        up.settimeout(20)
+        assert stop.type is ConnectionResetError or end_of(up) == "reset"
+        assert door.line_of(client.name)["reason"] == "client_reset"
+
+
 def test_linger_is_bounded_in_time(door):
     """A refused client that does not go: its socket is closed under it."""
     with door.raw("hand", None) as client:

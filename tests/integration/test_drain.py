@@ -7,7 +7,8 @@ import time
 
 import pytest
 import rawtls
-from upstream import read_exactly, read_to_end
+from door import SERVER_NAME
+from upstream import Manual, read_exactly, read_to_end
 from waiting import wait_until
 
 
@@ -122,6 +123,32 @@ def test_second_signal_ends_it_now(new_door, first, second):
         client.sock.close()
         up.close()
     assert stopped(door)["drain"] == 5
+
+
+def test_each_listener_has_its_deadline(new_proxy, pki):
+    """One listener's are cut at once, the other one's have an hour."""
+    service = Manual()
+    proxy = new_proxy([{"name": name, "role": "front", "upstream": service.endpoint,
+                        "tls": pki.tls(), "timeouts": {"drain": drain}}
+                       for name, drain in (("now", "off"), ("later", "1h"))])
+    pairs = {}
+    for name in ("now", "later"):
+        client = rawtls.RawClient(proxy.address(name), pki.client, server_name=SERVER_NAME)
+        pairs[name] = client.handshake(), service.accept()
+    proxy.signal(signal.SIGTERM)
+    client, up = pairs["now"]
+    with client, up:
+        client.expect_end("close_notify")
+        assert read_to_end(up) == b""
+    client, up = pairs["later"]
+    with client, up:
+        up.sendall(b"still here")
+        assert client.read_data(10) == b"still here"
+        up.close()
+        client.expect_end("close_notify")
+        client.finish()
+    assert proxy.wait() == 0
+    service.close()
 
 
 def test_drain_off(new_door):
