@@ -115,6 +115,17 @@ def service_does_not_read_the_end(door):
     return client, up
 
 
+def all_have_ended_and_the_service_does_not_read(door):
+    """The client's socket is shut both ways, which its poll reports for ever, and yet it has to
+    wait."""
+    client, up = service_does_not_read(door)
+    up.shutdown(socket.SHUT_WR)
+    client.sock.settimeout(20)
+    client.read_alert()
+    client.sock.shutdown(socket.SHUT_WR)
+    return client, up
+
+
 def nobody_reads(door):
     client = door.client(buffers=(4096, None))
     up = door.hand.accept()
@@ -174,6 +185,7 @@ STATES = [
     client_does_not_read_the_end,
     service_does_not_read,
     service_does_not_read_the_end,
+    all_have_ended_and_the_service_does_not_read,
     nobody_reads,
     half_a_record,
     half_a_key_update,
