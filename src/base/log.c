@@ -1,28 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structured log lines (log.h). Settings are written once before threads start and only read
- * after that. A line lives on its caller's stack; log_end() writes it whole.
+ * The log (log.h): who may write, and the thread that does. Settings that change are atomics; the
+ * descriptor and the format are written once before threads start. Between log_start() and
+ * log_stop() lines go through a queue, and only the log's thread touches the descriptor: it may
+ * wait for a slow reader, nobody else does. Before and after, callers write by themselves.
  */
-#include "base/log.h"
+#include "base/log_impl.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "base/journal.h"
+#include "base/line_queue.h"
+#include "base/log_limit.h"
 #include "base/util.h"
 
-/* Room kept free at a line's end for what closes it: `"}` and the newline. */
-#define LOG_TAIL_BYTES 8
+#define QUEUE_BYTES    (1024 * 1024) /* some 3,000 lines */
+#define PREFIX_BYTES   3	     /* "<6>" */
+#define TICK_MS	       1000
+#define STOP_WAIT_SECS 2
+#define RETRY_AFTER_MS 100
 
 static int log_fd = STDERR_FILENO;
-static enum log_level log_level_max = LOG_INFO;
-static bool log_json;
+static bool log_json, log_journal;
+static atomic_int level_max = LOG_INFO;
+static atomic_bool queued; /* the thread runs */
+static pthread_t thread;
+static struct line_queue queue;
+static char ring[QUEUE_BYTES];
+static atomic_uint_fast64_t written, lost;
 
 static const char *const level_names[LOG_LEVEL_COUNT] = {
 	[LOG_ERROR] = "error",
@@ -31,16 +45,41 @@ static const char *const level_names[LOG_LEVEL_COUNT] = {
 	[LOG_DEBUG] = "debug",
 };
 
+/* sd-daemon(3): syslog's priorities. */
+static const char priorities[LOG_LEVEL_COUNT][PREFIX_BYTES + 1] = {
+	[LOG_ERROR] = "<3>",
+	[LOG_WARNING] = "<4>",
+	[LOG_INFO] = "<6>",
+	[LOG_DEBUG] = "<7>",
+};
+
 void log_init(int fd, enum log_level level, enum log_format format)
 {
 	log_fd = fd;
-	log_level_max = level;
 	log_json = format == LOG_FORMAT_JSON || (format == LOG_FORMAT_AUTO && !isatty(fd));
+	log_journal = journal_is_stream(fd);
+	log_set_level(level);
+	log_set_rate(0);
+}
+
+void log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&level_max, (int)level, memory_order_relaxed);
+}
+
+enum log_level log_level(void)
+{
+	return (enum log_level)atomic_load_explicit(&level_max, memory_order_relaxed);
+}
+
+void log_set_rate(unsigned int per_second)
+{
+	log_limit_set_rate(per_second);
 }
 
 bool log_enabled(enum log_level level)
 {
-	return level <= log_level_max;
+	return level <= log_level();
 }
 
 const char *log_level_name(enum log_level level)
@@ -48,177 +87,67 @@ const char *log_level_name(enum log_level level)
 	return level_names[level];
 }
 
-static void put(struct log_line *line, const char *bytes, size_t len)
+void log_stats(struct log_stats *ret)
 {
-	size_t room = sizeof(line->text) - LOG_TAIL_BYTES - line->used;
-
-	len = MIN(len, room);
-	memcpy(line->text + line->used, bytes, len);
-	line->used += len;
+	ret->written = atomic_load(&written);
+	ret->lost = atomic_load(&lost);
+	ret->suppressed = log_limit_suppressed();
 }
 
-static void put_text(struct log_line *line, const char *text)
+/* False: not all of it could be written. A log that can not be written never stops the traffic. */
+static bool write_out(const char *text, size_t len)
 {
-	put(line, text, strlen(text));
-}
+	struct pollfd writable = { .fd = log_fd, .events = POLLOUT };
 
-/* One character of a value, escaped so that it is right inside quotes of both formats. */
-static size_t put_char(struct log_line *line, const unsigned char *s, size_t len)
-{
-	char escape[8];
-	size_t n = utf8_sequence(s, len);
+	while (len) {
+		ssize_t n = write(log_fd, text, len);
 
-	if (n > 1) {
-		/* C1 controls (U+0080..U+009F) drive terminals just as C0 ones do. */
-		if (s[0] == 0xc2 && s[1] < 0xa0) {
-			put(line, escape,
-			    (size_t)snprintf(escape, sizeof(escape), "\\u%04x", s[1]));
-			return n;
+		if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+		} else if (n < 0 && errno == EAGAIN && atomic_load(&queued)) {
+			poll(&writable, 1, RETRY_AFTER_MS);
+		} else if (n == 0 || errno != EINTR) {
+			return false;
 		}
-		put(line, (const char *)s, n);
-		return n;
 	}
-	if (n == 1 && s[0] >= 0x20 && s[0] != 0x7f && s[0] != '"' && s[0] != '\\') {
-		put(line, (const char *)s, 1);
-	} else if (s[0] == '"' || s[0] == '\\') {
-		escape[0] = '\\';
-		escape[1] = (char)s[0];
-		put(line, escape, 2);
-	} else {
-		put(line, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", s[0]));
-	}
-	return 1;
+	atomic_fetch_add(&written, 1);
+	return true;
 }
 
-static bool needs_quotes(const unsigned char *s, size_t len)
+static void begin(struct log_line *line, enum log_level level, const char *event)
 {
-	if (!len)
-		return true;
-	for (size_t i = 0; i < len; i++)
-		if (s[i] <= ' ' || s[i] == '"' || s[i] == '=' || s[i] == '\\' || s[i] >= 0x7f)
-			return true;
-	return false;
-}
+	size_t prefix = log_journal ? PREFIX_BYTES : 0;
 
-static void put_key(struct log_line *line, const char *key)
-{
-	if (log_json) {
-		put_text(line, ",\"");
-		put_text(line, key);
-		put_text(line, "\":");
-	} else {
-		put_text(line, " ");
-		put_text(line, key);
-		put_text(line, "=");
-	}
-}
-
-void log_bytes(struct log_line *line, const char *key, const void *value, size_t len)
-{
-	const unsigned char *s = value;
-	bool cut = len > LOG_VALUE_BYTES_MAX;
-
-	/* A field that can't fit whole is left out: half of one would be worse than none. */
-	if (!line->on || line->used + strlen(key) + 6 * MIN(len, (size_t)LOG_VALUE_BYTES_MAX) + 16 >
-				 sizeof(line->text))
-		return;
-	len = MIN(len, (size_t)LOG_VALUE_BYTES_MAX);
-	put_key(line, key);
-	if (!log_json && !cut && !needs_quotes(s, len)) {
-		put(line, value, len);
-		return;
-	}
-	put_text(line, "\"");
-	for (size_t i = 0; i < len;)
-		i += put_char(line, s + i, len - i);
-	put_text(line, cut ? "...\"" : "\"");
-}
-
-void log_str(struct log_line *line, const char *key, const char *value)
-{
-	if (value)
-		log_bytes(line, key, value, strlen(value));
-}
-
-static void log_number(struct log_line *line, const char *key, const char *digits)
-{
-	if (!line->on || line->used + strlen(key) + strlen(digits) + 16 > sizeof(line->text))
-		return;
-	put_key(line, key);
-	put_text(line, digits);
-}
-
-void log_u64(struct log_line *line, const char *key, uint64_t value)
-{
-	char digits[24];
-
-	snprintf(digits, sizeof(digits), "%" PRIu64, value);
-	log_number(line, key, digits);
-}
-
-void log_i64(struct log_line *line, const char *key, int64_t value)
-{
-	char digits[24];
-
-	snprintf(digits, sizeof(digits), "%" PRId64, value);
-	log_number(line, key, digits);
-}
-
-void log_seconds(struct log_line *line, const char *key, uint64_t ns)
-{
-	char digits[40];
-
-	snprintf(digits, sizeof(digits), "%llu.%03llu", (unsigned long long)(ns / NSEC_PER_SEC),
-		 (unsigned long long)(ns / NSEC_PER_MSEC % 1000));
-	log_number(line, key, digits);
-}
-
-void log_bool(struct log_line *line, const char *key, bool value)
-{
-	log_number(line, key, value ? "true" : "false");
+	memcpy(line->own, priorities[level], prefix);
+	line->text = line->own + prefix;
+	line->size = sizeof(line->own) - prefix;
+	line->json = log_json;
+	log_line_open(line, level_names[level], event);
 }
 
 void log_begin(struct log_line *line, enum log_level level, const char *event)
 {
-	uint64_t now_ns = clock_realtime_ns();
-	time_t seconds = (time_t)(now_ns / NSEC_PER_SEC);
-	char stamp[64];
-	struct tm tm;
-	size_t n;
-
-	line->used = 0;
-	line->on = log_enabled(level);
-	if (!line->on)
-		return;
-	gmtime_r(&seconds, &tm);
-	n = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(stamp + n, sizeof(stamp) - n, ".%03uZ",
-		 (unsigned int)(now_ns / NSEC_PER_MSEC % 1000));
-	if (log_json) {
-		put_text(line, "{\"ts\":\"");
-		put_text(line, stamp);
-		put_text(line, "\"");
-		log_str(line, "level", level_names[level]);
-		log_str(line, "event", event);
-	} else {
-		put_text(line, stamp);
-		put_text(line, " ");
-		put_text(line, level_names[level]);
-		put_text(line, " ");
-		put_text(line, event);
-	}
+	line->on = log_enabled(level) && log_limit_allows(event);
+	if (line->on)
+		begin(line, level, event);
 }
 
 void log_end(struct log_line *line)
 {
+	size_t prefix;
+	bool done;
+
 	if (!line->on)
 		return;
-	if (log_json)
-		line->text[line->used++] = '}';
-	line->text[line->used++] = '\n';
-	/* A log that can't be written must never stop the traffic: the result is not looked at. */
-	while (write(log_fd, line->text, line->used) < 0 && errno == EINTR)
-		;
+	log_line_close(line);
+	prefix = (size_t)(line->text - line->own);
+	if (atomic_load_explicit(&queued, memory_order_acquire))
+		done = line_queue_put(&queue, line->own, prefix + line->used);
+	else
+		done = write_out(line->own, prefix + line->used);
+	if (!done)
+		atomic_fetch_add(&lost, 1);
 }
 
 void log_msg(enum log_level level, const char *event, const char *fmt, ...)
@@ -235,4 +164,87 @@ void log_msg(enum log_level level, const char *event, const char *fmt, ...)
 	va_end(ap);
 	log_str(&line, "msg", text);
 	log_end(&line);
+}
+
+/* The thread's own lines about lines that are missing: neither limited nor queued. */
+static bool tell_missing(const char *event, const char *of, uint64_t count)
+{
+	struct log_line line;
+
+	if (!log_enabled(LOG_WARNING))
+		return true;
+	begin(&line, LOG_WARNING, event);
+	log_str(&line, "of", of);
+	log_u64(&line, "count", count);
+	log_line_close(&line);
+	return write_out(line.own, (size_t)(line.text - line.own) + line.used);
+}
+
+static void tell_suppressed(const char *event, uint64_t count)
+{
+	tell_missing("suppressed", event, count);
+}
+
+/* Writes line `number`, and before it how many are missing since the last that was written. */
+static void write_line(const char *text, size_t len, uint64_t number, uint64_t *expected)
+{
+	if (number != *expected && tell_missing("lines_lost", NULL, number - *expected))
+		*expected = number;
+	if (!len)
+		return;
+	if (number == *expected && write_out(text, len))
+		*expected = number + 1;
+	else
+		atomic_fetch_add(&lost, 1);
+}
+
+static void *log_main(void *arg)
+{
+	char text[LOG_LINE_BYTES_MAX];
+	uint64_t number, expected = 0, told_ns = 0;
+	enum line_queue_result result;
+	size_t len;
+
+	pthread_setname_np(pthread_self(), "log");
+	do {
+		uint64_t now_ns;
+
+		result = line_queue_take(&queue, TICK_MS, text, sizeof(text), &len, &number);
+		write_line(text, len, number, &expected);
+		now_ns = clock_monotonic_ns();
+		if (now_ns - told_ns >= TICK_MS * NSEC_PER_MSEC || result == LINE_QUEUE_STOPPED) {
+			told_ns = now_ns;
+			log_limit_collect(tell_suppressed);
+		}
+	} while (result != LINE_QUEUE_STOPPED);
+	return NULL;
+}
+
+int log_start(void)
+{
+	int r;
+
+	line_queue_init(&queue, ring, sizeof(ring), 0);
+	r = -pthread_create(&thread, NULL, log_main, NULL);
+	if (r < 0)
+		line_queue_fini(&queue);
+	else
+		atomic_store_explicit(&queued, true, memory_order_release);
+	return r;
+}
+
+void log_stop(void)
+{
+	struct timespec until;
+
+	if (!atomic_load(&queued))
+		return;
+	line_queue_stop(&queue);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STOP_WAIT_SECS;
+	/* Whoever is stuck in a write is left there: the process is about to end. */
+	if (pthread_timedjoin_np(thread, NULL, &until) != 0)
+		return;
+	atomic_store(&queued, false);
+	line_queue_fini(&queue);
 }

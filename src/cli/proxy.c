@@ -15,12 +15,26 @@
 
 #define COMMAND "sallyport proxy"
 
+/* The log's thread runs, and will run until the end. */
+static int serve(const struct config *config)
+{
+	struct proxy *proxy = NULL;
+	struct err_text err;
+
+	if (proxy_new(config, &proxy, &err) < 0) {
+		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
+		return CLI_FAILED;
+	}
+	proxy_run(proxy);
+	proxy_free(proxy);
+	return CLI_OK;
+}
+
 static int run(const char *file)
 {
 	cleanup_free struct config_problems *problems = calloc(1, sizeof(*problems));
 	struct config *config = NULL;
-	struct proxy *proxy = NULL;
-	struct err_text err;
+	int code;
 
 	if (!problems)
 		return cli_fail(COMMAND, "no memory");
@@ -29,21 +43,21 @@ static int run(const char *file)
 		return CLI_USAGE;
 	}
 	log_init(STDERR_FILENO, config->log_level, config->log_format);
+	log_set_rate(config->log_rate);
 	/* From here on standard error holds log lines only. */
 	for (size_t i = 0; i < problems->count; i++)
 		log_msg(LOG_WARNING, "config", "%s:%u:%u: %s: %s", file, problems->items[i].line,
 			problems->items[i].column, problems->items[i].path,
 			problems->items[i].text);
 	proxy_block_signals();
-	if (proxy_new(config, &proxy, &err) < 0) {
-		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
-		config_free(config);
-		return CLI_FAILED;
+	if (log_start() == 0) {
+		code = serve(config);
+		log_stop();
+	} else {
+		code = cli_fail(COMMAND, "can not start the thread of the log");
 	}
-	proxy_run(proxy);
-	proxy_free(proxy);
 	config_free(config);
-	return CLI_OK;
+	return code;
 }
 
 int cli_proxy(const struct cli_verb *verb, int argc, char **argv)

@@ -102,6 +102,7 @@ struct config {
 	enum config_loop loop;
 	enum log_level log_level;
 	enum log_format log_format;
+	unsigned int log_rate; /* lines a second of one event, 0 = off */
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_marks marks;

@@ -38,6 +38,8 @@ static const struct schema_word loop_words[] = {
 
 static const struct schema_word auto_words[] = { { "auto", 0 }, { NULL, 0 } };
 
+static const struct schema_word off_words[] = { { "off", 0 }, { NULL, 0 } };
+
 static const struct schema_word level_words[] = {
 	{ "error", LOG_ERROR },
 	{ "warning", LOG_WARNING },
@@ -387,6 +389,14 @@ static const struct schema_key log_keys[] = {
 	  .words = format_words,
 	  .preset = "auto",
 	  .help = "auto: text on a terminal, JSON elsewhere" },
+	{ .name = "rate",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config, log_rate),
+	  .min = 1,
+	  .max = LOG_RATE_MAX,
+	  .words = off_words,
+	  .preset = "100",
+	  .help = "lines a second of one event; ten times as many at once" },
 };
 
 static const struct schema_section log_section = { SECTION_OF(log_keys) };

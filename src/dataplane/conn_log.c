@@ -61,6 +61,8 @@ void conn_log_closed(struct conn *conn)
 		return;
 	conn->logged = true;
 	log_begin(&line, LOG_INFO, "closed");
+	if (!line.on)
+		return;
 	log_u64(&line, "conn", conn->id);
 	log_str(&line, "listener", conn->route->config->name);
 	log_client(&line, conn);
@@ -85,6 +87,8 @@ void conn_log_refused(struct conn *conn, const char *reason, const char *detail)
 
 	conn->logged = true;
 	log_begin(&line, LOG_WARNING, "refused");
+	if (!line.on)
+		return;
 	log_u64(&line, "conn", conn->id);
 	log_str(&line, "listener", conn->route->config->name);
 	log_client(&line, conn);

@@ -14,6 +14,7 @@
 #define ROOTS_MAX	       4096
 #define RULES_MAX	       4096
 #define ALPN_PROTOCOLS_MAX     16
+#define LOG_RATE_MAX	       1000000
 
 /* What a peer may make us hold or do before it has proved who it is. */
 #define HANDSHAKE_BYTES_MAX	   (128 * 1024) /* all handshake bytes one peer may send */

@@ -87,9 +87,12 @@ def address_of(listen):
 
 class Proxy:
     """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are
-    filled in."""
+    filled in. `top`: more keys beside them. `stderr`: a descriptor instead of the rig's log,
+    whose path `on_log` is then called with; `before_exec` is called in the new process; `env`: more
+    of the environment."""
 
-    def __init__(self, folder, listeners, loop="auto", workers=2, nofile=None):
+    def __init__(self, folder, listeners, loop="auto", workers=2, nofile=None, top=None,
+                 stderr=None, on_log=None, before_exec=None, env=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.listeners = {}
@@ -100,8 +103,11 @@ class Proxy:
             self.listeners[listener["name"]] = listener
         self.config = {"workers": workers, "loop": loop, "log": {"level": "info", "format": "json"},
                        "listeners": listeners}
-        self._nofile = nofile
-        self._log_path = self.folder / "log"
+        for key, value in (top or {}).items():
+            self.config[key] = {**self.config.get(key, {}), **value}
+        self._nofile, self._stderr, self._on_log = nofile, stderr, on_log
+        self._hook, self._env = before_exec, {**os.environ, **(env or {})}
+        self.log_path = self.folder / "log"
         self.process = None
 
     # Life.
@@ -109,12 +115,15 @@ class Proxy:
         self._log, self._log_at, self._log_rest, self._begun = [], 0, b"", {}
         path = self.folder / "config.yaml"
         path.write_text(json.dumps(self.config, indent=1))
-        with open(self._log_path, "wb") as log:
+        with open(self.log_path, "wb") as log:
+            if self._on_log:
+                self._on_log(self.log_path)
             self.process = subprocess.Popen(
                 [BINARY, "proxy", "-c", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=log,
+                stderr=log if self._stderr is None else self._stderr,
+                env=self._env,
                 preexec_fn=self._before_exec,
             )
         try:
@@ -131,6 +140,8 @@ class Proxy:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if self._nofile:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self._nofile, self._nofile))
+        if self._hook:
+            self._hook()
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -168,7 +179,7 @@ class Proxy:
     def log(self):
         """All lines so far, as dictionaries; what is no JSON (a sanitizer's report) as {"raw":
         text}."""
-        with open(self._log_path, "rb") as f:
+        with open(self.log_path, "rb") as f:
             f.seek(self._log_at)
             new = f.read()
         self._log_at += len(new)
@@ -186,7 +197,7 @@ class Proxy:
     def tail(self, count=20):
         """The last lines for people, without the counters."""
         with contextlib.suppress(OSError):
-            lines = self._log_path.read_text(errors="replace").splitlines()
+            lines = self.log_path.read_text(errors="replace").splitlines()
             return "\n".join([line for line in lines if '"event":"totals"' not in line][-count:])
         return "(no log)"
 

@@ -186,6 +186,44 @@ static void test_levels(void **state)
 	assert_false(log_enabled(LOG_INFO));
 }
 
+/* Records are JSON whatever the log is, and say when something did not fit. */
+static void test_records(void **state)
+{
+	static const char *const names[] = { "a.example", "b\"x", NULL }, *const none[] = { NULL };
+	char text[256];
+	struct log_line line;
+	size_t len;
+
+	log_init(log_file, LOG_ERROR, LOG_FORMAT_TEXT);
+	log_record(&line, text, sizeof(text), "opened");
+	log_strs(&line, "dns", names);
+	log_strs(&line, "uri", none);
+	log_strs(&line, "other", NULL);
+	len = log_record_end(&line);
+	text[len] = 0;
+	assert_string_equal(text, "{\"ts\":\"" STAMP "\",\"event\":\"opened\","
+				  "\"dns\":[\"a.example\",\"b\\\"x\"]}\n");
+	log_record(&line, text, sizeof(text), "opened");
+	for (int i = 0; i < 50; i++)
+		log_strs(&line, "dns", names);
+	len = log_record_end(&line);
+	assert_in_range(len, 150, sizeof(text));
+	assert_memory_equal(text + len - 13, ",\"cut\":true}\n", 13);
+	assert_int_equal(logged()[0], 0);
+}
+
+static void test_list_in_text(void **state)
+{
+	static const char *const names[] = { "a", "b c", NULL };
+	struct log_line line;
+
+	log_init(log_file, LOG_INFO, LOG_FORMAT_TEXT);
+	log_begin(&line, LOG_INFO, "e");
+	log_strs(&line, "k", names);
+	log_end(&line);
+	assert_string_equal(logged(), STAMP " info e k=\"a,b c\"\n");
+}
+
 static void test_auto_format(void **state)
 {
 	log_init(log_file, LOG_INFO, LOG_FORMAT_AUTO); /* no terminal */
@@ -209,6 +247,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_line_never_overflows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fields, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_levels, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_records, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_list_in_text, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_auto_format, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unwritable, set_up, tear_down),
 	};

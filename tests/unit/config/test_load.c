@@ -197,6 +197,7 @@ static void test_values(void **state)
 		{ "workers: 1.5\n" GOOD, 1, 10, "workers", "not a number" },
 		{ "loop: iouring\n" GOOD, 1, 7, "loop", "did you mean 'io_uring'?" },
 		{ "log: { level: inf }\n" GOOD, 1, 15, "log.level", "did you mean 'info'?" },
+		{ "log: { rate: 0 }\n" GOOD, 1, 14, "log.rate", "from 1 to 1000000 or off" },
 		{ "log: { format: xml }\n" GOOD, 1, 16, "log.format", "auto, text, json" },
 		{ GOOD "    role: fornt\n", 6, 11, "listeners[0].role", "did you mean 'front'?" },
 		{ GOOD "    ktls: yes\n", 6, 11, "listeners[0].ktls", "auto, required, off" },
@@ -350,6 +351,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->loop, CONFIG_LOOP_AUTO);
 	assert_int_equal(config->log_level, LOG_INFO);
 	assert_int_equal(config->log_format, LOG_FORMAT_AUTO);
+	assert_int_equal(config->log_rate, 100);
 	assert_int_equal(config->listener_count, 1);
 	l = config->listeners;
 	assert_int_equal(l->role, CONFIG_ROLE_FRONT);
@@ -382,6 +384,7 @@ static void assert_everything(const struct config *config)
 	assert_int_equal(config->loop, CONFIG_LOOP_EPOLL);
 	assert_int_equal(config->log_level, LOG_DEBUG);
 	assert_int_equal(config->log_format, LOG_FORMAT_JSON);
+	assert_int_equal(config->log_rate, 0);
 	assert_int_equal(config->listener_count, 2);
 	assert_string_equal(l->name, "out-1");
 	assert_int_equal(l->role, CONFIG_ROLE_EGRESS);
@@ -418,7 +421,7 @@ static void assert_everything(const struct config *config)
 static void test_everything_yaml(void **state)
 {
 	static const char text[] =
-		"workers: 4\nloop: epoll\nlog: {level: debug, format: json}\nlisteners:\n"
+		"workers: 4\nloop: epoll\nlog: {level: debug, format: json, rate: off}\nlisteners:\n"
 		"  - {name: a, listen: '*:1', upstream: 'h:1',\n"
 		"     tls: &tls {certificate: a, key: a, roots: [a]}}\n"
 		"  - name: out-1\n    role: egress\n    listen: unix:/run/out.sock\n"
@@ -449,7 +452,7 @@ static void test_everything_yaml(void **state)
 static void test_everything_json(void **state)
 {
 	static const char text[] =
-		"{\"workers\":4,\"loop\":\"epoll\",\"log\":{\"level\":\"debug\",\"format\":\"json\"},\n"
+		"{\"workers\":4,\"loop\":\"epoll\",\"log\":{\"level\":\"debug\",\"format\":\"json\",\"rate\":\"off\"},\n"
 		"\"listeners\":[{\"name\":\"a\",\"listen\":\"*:1\",\"upstream\":\"h:1\",\n"
 		"\t\"tls\":{\"certificate\":\"a\",\"key\":\"a\",\"roots\":[\"a\"]}},\n"
 		"{\"name\":\"out-1\",\"role\":\"egress\",\"listen\":\"unix:\\/run\\/out.sock\",\n"
