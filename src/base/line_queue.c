@@ -96,6 +96,16 @@ size_t line_queue_used(struct line_queue *queue)
 	return used;
 }
 
+uint64_t line_queue_next(struct line_queue *queue)
+{
+	uint64_t next;
+
+	pthread_mutex_lock(&queue->mutex);
+	next = queue->next;
+	pthread_mutex_unlock(&queue->mutex);
+	return next;
+}
+
 void line_queue_stop(struct line_queue *queue)
 {
 	pthread_mutex_lock(&queue->mutex);

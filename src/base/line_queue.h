@@ -36,8 +36,9 @@ void line_queue_fini(struct line_queue *queue);
 bool line_queue_put(struct line_queue *queue, const char *line, size_t len);
 /* Uses up a number without a line: something is lost on purpose. */
 void line_queue_skip(struct line_queue *queue);
-/* Bytes that wait. */
+/* Bytes that wait, and the number that the next line will have. */
 size_t line_queue_used(struct line_queue *queue);
+uint64_t line_queue_next(struct line_queue *queue);
 /* From now on nothing is taken in; what is there can still be read. */
 void line_queue_stop(struct line_queue *queue);
 

@@ -205,6 +205,22 @@ static void check_kernel(const struct config *config, struct config_problems *pr
 	}
 }
 
+/* Whether the proxy may write there is its own user's matter; a folder must be there for anybody.
+ */
+static void check_audit(const struct config_audit *audit, struct config_problems *problems)
+{
+	cleanup_free char *folder = audit->file ? strdup(audit->file) : NULL;
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+	struct stat st;
+
+	if (!slash)
+		return;
+	slash[slash == folder] = 0; /* "/audit.log" lies in "/" */
+	if (stat(folder, &st) < 0)
+		config_error_add(problems, audit->marks.file, "audit.file", "%s: %s", folder,
+				 strerror(errno));
+}
+
 void check_host(const struct config *config, struct config_problems *problems,
 		struct check_facts *facts)
 {
@@ -220,5 +236,6 @@ void check_host(const struct config *config, struct config_problems *problems,
 			check_context(&c);
 	}
 	check_kernel(config, problems);
+	check_audit(&config->audit, problems);
 	config_problems_sort(problems);
 }

@@ -18,6 +18,7 @@ enum config_role { CONFIG_ROLE_FRONT, CONFIG_ROLE_EGRESS };
 enum config_ktls { CONFIG_KTLS_AUTO, CONFIG_KTLS_REQUIRED, CONFIG_KTLS_OFF };
 enum config_splice { CONFIG_SPLICE_AUTO, CONFIG_SPLICE_ON, CONFIG_SPLICE_OFF };
 enum config_tls_version { CONFIG_TLS_1_2 = 0x0303, CONFIG_TLS_1_3 = 0x0304 };
+enum config_on_failure { CONFIG_AUDIT_CONTINUE, CONFIG_AUDIT_REFUSE };
 enum config_cipher {
 	CONFIG_AES_128_GCM,
 	CONFIG_AES_256_GCM,
@@ -93,6 +94,19 @@ struct config_listener {
 	struct config_listener_marks marks;
 };
 
+struct config_audit_marks {
+	struct config_mark file, journald, on_failure;
+};
+
+/* Neither file nor journald: no audit. */
+struct config_audit {
+	char *file;
+	unsigned int journald; /* 0, 1 */
+	enum config_on_failure on_failure;
+	unsigned int queue_kib;
+	struct config_audit_marks marks;
+};
+
 struct config_marks {
 	struct config_mark workers, loop;
 };
@@ -103,6 +117,7 @@ struct config {
 	enum log_level log_level;
 	enum log_format log_format;
 	unsigned int log_rate; /* lines a second of one event, 0 = off */
+	struct config_audit audit;
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_marks marks;

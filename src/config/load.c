@@ -262,5 +262,6 @@ void config_free(struct config *config)
 	for (size_t i = 0; i < config->listener_count; i++)
 		listener_fini(&config->listeners[i]);
 	free(config->listeners);
+	free(config->audit.file);
 	free(config);
 }

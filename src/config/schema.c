@@ -40,6 +40,14 @@ static const struct schema_word auto_words[] = { { "auto", 0 }, { NULL, 0 } };
 
 static const struct schema_word off_words[] = { { "off", 0 }, { NULL, 0 } };
 
+static const struct schema_word bool_words[] = { { "false", 0 }, { "true", 1 }, { NULL, 0 } };
+
+static const struct schema_word on_failure_words[] = {
+	{ "continue", CONFIG_AUDIT_CONTINUE },
+	{ "refuse", CONFIG_AUDIT_REFUSE },
+	{ NULL, 0 },
+};
+
 static const struct schema_word level_words[] = {
 	{ "error", LOG_ERROR },
 	{ "warning", LOG_WARNING },
@@ -401,6 +409,41 @@ static const struct schema_key log_keys[] = {
 
 static const struct schema_section log_section = { SECTION_OF(log_keys) };
 
+static const struct schema_key audit_keys[] = {
+	{ .name = "file",
+	  .kind = SCHEMA_PATH,
+	  AT(struct config_audit, file),
+	  MARK(struct config_audit, file),
+	  .max = PATH_BYTES_MAX,
+	  .help = "one JSON line for each connection opened, refused, closed" },
+	{ .name = "journald",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_audit, journald),
+	  MARK(struct config_audit, journald),
+	  .words = bool_words,
+	  .preset = "false",
+	  .help = "to the journal instead, as sallyport-audit" },
+	{ .name = "on_failure",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_audit, on_failure),
+	  MARK(struct config_audit, on_failure),
+	  .words = on_failure_words,
+	  .preset = "continue",
+	  .help = "refuse: nobody new is let in while it can not be written" },
+	{ .name = "queue",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_audit, queue_kib),
+	  .min = AUDIT_QUEUE_KIB_MIN,
+	  .max = AUDIT_QUEUE_KIB_MAX,
+	  .preset = "4096",
+	  .help = "KiB of records that may wait to be written" },
+};
+
+static const struct schema_section audit_section = {
+	SECTION_OF(audit_keys),
+	.empty = "nothing would be recorded: give it file or journald",
+};
+
 static const struct schema_key root_keys[] = {
 	{ .name = "workers",
 	  .kind = SCHEMA_NUMBER,
@@ -424,6 +467,11 @@ static const struct schema_key root_keys[] = {
 	  .offset = 0,
 	  .section = &log_section,
 	  .help = "one line an event on standard error" },
+	{ .name = "audit",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config, audit),
+	  .section = &audit_section,
+	  .help = "who came, when, and why they went: a stream of its own" },
 	{ .name = "listeners",
 	  .kind = SCHEMA_SECTIONS,
 	  .required = true,

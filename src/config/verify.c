@@ -200,8 +200,19 @@ static void verify_pair(const struct config *config, size_t a, size_t b,
 				   a, la->marks.listen.line, la->listen_text);
 }
 
+static void verify_audit(const struct config_audit *audit, struct config_problems *problems)
+{
+	if (audit->file && audit->journald)
+		config_error_add(problems, audit->marks.journald, "audit.journald",
+				 "there is a file already: records go to one place");
+	if (!audit->file && !audit->journald && audit->on_failure == CONFIG_AUDIT_REFUSE)
+		config_error_add(problems, audit->marks.on_failure, "audit.on_failure",
+				 "nothing is recorded: give audit a file or journald");
+}
+
 void config_verify(const struct config *config, struct config_problems *problems)
 {
+	verify_audit(&config->audit, problems);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *l = &config->listeners[i];
 

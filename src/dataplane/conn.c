@@ -6,7 +6,6 @@
  */
 #include "dataplane/conn.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -16,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "dataplane/audit.h"
 #include "dataplane/conn_log.h"
 #include "dataplane/socket_options.h"
 #include "dataplane/transport.h"
@@ -122,25 +122,6 @@ static void on_accepted_ready(struct loop_watch *watch, uint32_t events)
 	conn_on_ready(conn, &conn->accepted, events);
 }
 
-static void note_client_address(struct conn *conn, int fd)
-{
-	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)&addr;
-
-	if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0)
-		return;
-	if (addr.ss_family == AF_INET6) {
-		conn->client_ip = in6->sin6_addr;
-		conn->client_port = ntohs(in6->sin6_port);
-	} else if (addr.ss_family == AF_INET) {
-		conn->client_ip.s6_addr[10] = conn->client_ip.s6_addr[11] = 0xff;
-		memcpy(&conn->client_ip.s6_addr[12], &in->sin_addr, 4);
-		conn->client_port = ntohs(in->sin_port);
-	}
-}
-
 static struct conn *conn_new(struct worker *worker, struct route *route, int fd)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
@@ -157,10 +138,18 @@ static struct conn *conn_new(struct worker *worker, struct route *route, int fd)
 	conn->accepted.is_client = true;
 	conn->tls = route->config->role == CONFIG_ROLE_FRONT ? &conn->accepted : &conn->dialed;
 	conn->dialed.we_are_client = true;
-	note_client_address(conn, fd);
+	socket_peer(fd, &conn->client_ip, &conn->client_port);
 	list_append(&worker->conns, &conn->node);
 	worker->conn_count++;
 	return conn;
+}
+
+/* No further than this: nothing has been made for it. */
+static void turn_away(struct worker *worker, struct route *route, int fd, enum close_reason reason)
+{
+	stats_add(&worker->stats.closes[reason], 1);
+	conn_log_turned_away(worker, route, fd, reason);
+	close(fd);
 }
 
 void conn_accept(struct worker *worker, struct route *route, int fd)
@@ -168,18 +157,19 @@ void conn_accept(struct worker *worker, struct route *route, int fd)
 	struct conn *conn;
 
 	stats_add(&worker->stats.accepted, 1);
+	if (audit_refuses(worker->audit)) {
+		turn_away(worker, route, fd, CLOSE_AUDIT_UNAVAILABLE);
+		return;
+	}
 	if (atomic_fetch_add(&route->connections, 1) >= route->config->limits.connections) {
 		atomic_fetch_sub(&route->connections, 1);
-		stats_add(&worker->stats.closes[CLOSE_LIMIT_CONNECTIONS], 1);
-		conn_log_over_limit(route, CLOSE_LIMIT_CONNECTIONS);
-		close(fd);
+		turn_away(worker, route, fd, CLOSE_LIMIT_CONNECTIONS);
 		return;
 	}
 	conn = conn_new(worker, route, fd);
 	if (!conn) {
 		atomic_fetch_sub(&route->connections, 1);
-		stats_add(&worker->stats.closes[CLOSE_NO_MEMORY], 1);
-		close(fd);
+		turn_away(worker, route, fd, CLOSE_NO_MEMORY);
 		return;
 	}
 	socket_set_options(fd, route->config->listen.is_unix ? AF_UNIX : AF_INET,

@@ -235,6 +235,7 @@ static void on_done(struct conn *conn)
 		conn_end(conn, conn->tls, CLOSE_DENIED, TLS_ALERT_ACCESS_DENIED);
 		return;
 	}
+	conn_log_opened(conn);
 	conn_next_step(conn);
 }
 
@@ -312,7 +313,8 @@ void conn_handshake_start(struct conn *conn)
 	conn->counted_handshake = true;
 	conn_set_state(conn, CONN_HANDSHAKE);
 	if (in_flight >= conn->route->config->limits.handshakes) {
-		conn_log_over_limit(conn->route, CLOSE_LIMIT_HANDSHAKES);
+		conn_log_turned_away(conn->worker, conn->route, leg_fd(&conn->accepted),
+				     CLOSE_LIMIT_HANDSHAKES);
 		conn->logged = true;
 		conn_close(conn, CLOSE_LIMIT_HANDSHAKES);
 		return;

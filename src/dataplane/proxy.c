@@ -4,7 +4,8 @@
  * and for orders of other threads, and does what may block or cost a little now and then: looks
  * upstream names up again, gives memory back after a wave of handshakes.
  *
- * Signals: TERM, INT drain (a second one stops at once); USR1 writes the totals to the log.
+ * Signals: TERM, INT drain (a second one stops at once); USR1 writes the totals to the log; HUP
+ * opens the audit's file again.
  */
 #include "dataplane/proxy.h"
 
@@ -26,6 +27,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/util.h"
+#include "dataplane/audit.h"
 #include "dataplane/worker.h"
 
 #define RESOLVE_PERIOD_NS (30 * NSEC_PER_SEC)
@@ -34,6 +36,7 @@
 struct proxy {
 	const struct config *config;
 	struct snapshot *snapshot;
+	struct audit *audit; /* NULL: none */
 	struct worker *workers[WORKERS_MAX];
 	unsigned int worker_count, started_count;
 	int signal_fd, order_fd;    /* what the main thread waits for */
@@ -76,6 +79,7 @@ void proxy_block_signals(void)
 	signals_of(&signals);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk */
 }
 
 static enum loop_kind choose_loop(const struct config *config)
@@ -105,6 +109,7 @@ static int start_workers(struct proxy *proxy, struct err_text *err)
 
 		if (r < 0)
 			return r;
+		proxy->workers[proxy->worker_count]->audit = proxy->audit;
 	}
 	for (; proxy->started_count < count; proxy->started_count++) {
 		int r = worker_start(proxy->workers[proxy->started_count]);
@@ -226,6 +231,7 @@ static void on_signal(struct proxy *proxy)
 		stats_log(&stats);
 		break;
 	case SIGHUP:
+		audit_reopen(proxy->audit);
 		log_msg(LOG_WARNING, "reload",
 			"changing the configuration of a running proxy is not supported yet: "
 			"restart it");
@@ -289,6 +295,8 @@ int proxy_new(const struct config *config, struct proxy **ret, struct err_text *
 	if (r == 0)
 		r = snapshot_new(config, &proxy->snapshot, err);
 	if (r == 0)
+		r = audit_new(&config->audit, &proxy->audit, err);
+	if (r == 0)
 		r = start_workers(proxy, err);
 	if (r < 0) {
 		proxy_free(proxy);
@@ -309,6 +317,7 @@ void proxy_free(struct proxy *proxy)
 		;
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
 		worker_free(proxy->workers[i]);
+	audit_free(proxy->audit);
 	snapshot_free(proxy->snapshot);
 	if (proxy->signal_fd >= 0)
 		close(proxy->signal_fd);

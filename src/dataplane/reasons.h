@@ -26,6 +26,8 @@
 	X(DENIED, "denied", "a deny rule matched, or no allow rule did")                           \
 	X(LIMIT_CONNECTIONS, "limit_connections", "limits.connections is reached")                 \
 	X(LIMIT_HANDSHAKES, "limit_handshakes", "limits.handshakes is reached")                    \
+	X(AUDIT_UNAVAILABLE, "audit_unavailable",                                                  \
+	  "audit.on_failure: refuse, and it can not be written")                                   \
 	X(KTLS_UNAVAILABLE, "ktls_unavailable", "ktls: required, and the kernel refused")          \
 	X(BAD_RECORD_MAC, "bad_record_mac", "a record failed authentication")                      \
 	X(BAD_RECORD, "bad_record", "a record was malformed or not allowed here")                  \

@@ -21,6 +21,7 @@
 /* Room for a batch of full records with their gaps, plus an incomplete record before it. */
 #define WORKER_BUFFER_BYTES (RELAY_BATCH_BYTES + 16 * 64 + 2 * TLS_RECORD_BYTES_MAX)
 
+struct audit;
 struct worker_listener;
 
 struct worker {
@@ -30,6 +31,7 @@ struct worker {
 	uint8_t *buffer; /* WORKER_BUFFER_BYTES; nobody's across two callbacks */
 	struct aead_cache *aead_cache;
 	struct pipe_pool pipes;
+	struct audit *audit;	/* the proxy's, NULL: none */
 	struct list_node conns; /* live, oldest first */
 	uint64_t conn_count, next_conn_id;
 	struct worker_listener *listeners;

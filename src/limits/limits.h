@@ -15,6 +15,9 @@
 #define RULES_MAX	       4096
 #define ALPN_PROTOCOLS_MAX     16
 #define LOG_RATE_MAX	       1000000
+#define AUDIT_QUEUE_KIB_MIN    64
+#define AUDIT_QUEUE_KIB_MAX    (1024 * 1024)
+#define AUDIT_RECORD_BYTES_MAX (16 * 1024) /* a record that is longer says that it is cut */
 
 /* What a peer may make us hold or do before it has proved who it is. */
 #define HANDSHAKE_BYTES_MAX	   (128 * 1024) /* all handshake bytes one peer may send */

@@ -32,7 +32,7 @@ struct text {
 struct draft {
 	bool strict;
 	const char *why;
-	struct text cn, issuer;
+	struct text cn, subject, issuer;
 	/* Borrowed from `names`. */
 	const ASN1_STRING *dns[PEER_NAMES_MAX], *uris[PEER_NAMES_MAX];
 	size_t dns_count, uri_count, text_bytes;
@@ -96,24 +96,40 @@ static int take_cn(struct draft *d, const X509_NAME *name, struct text *ret)
 	return take_string(d, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, last)), ret);
 }
 
-static int take_issuer(struct draft *d, const X509_NAME *name)
+/* The whole name in the form of RFC 2253. */
+static int take_whole(struct draft *d, const X509_NAME *name, struct text *ret)
 {
-	BIO *bio;
+	BIO *bio = BIO_new(BIO_s_mem());
 	char *text;
 	long n;
 	int r;
 
-	r = take_cn(d, name, &d->issuer);
-	if (r || d->issuer.len)
-		return r;
-	bio = BIO_new(BIO_s_mem());
 	if (!bio)
 		return -ENOMEM;
 	X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
 	n = BIO_get_mem_data(bio, &text);
-	r = n > 0 ? take_utf8(d, (const uint8_t *)text, (size_t)n, &d->issuer) : 0;
+	r = n > 0 ? take_utf8(d, (const uint8_t *)text, (size_t)n, ret) : 0;
 	BIO_free(bio);
 	return r;
+}
+
+/* Only for people to read, no rule looks at it: it may be cut. */
+static int take_subject(struct draft *d, const X509_NAME *name)
+{
+	bool strict = d->strict;
+	int r;
+
+	d->strict = false;
+	r = take_whole(d, name, &d->subject);
+	d->strict = strict;
+	return r;
+}
+
+static int take_issuer(struct draft *d, const X509_NAME *name)
+{
+	int r = take_cn(d, name, &d->issuer);
+
+	return r || d->issuer.len ? r : take_whole(d, name, &d->issuer);
 }
 
 /* DNS and URI names are IA5String: printable ASCII and nothing else. */
@@ -226,7 +242,7 @@ static struct peer *build(const struct draft *d)
 {
 	size_t pointers = d->dns_count + d->uri_count + 2;
 	struct peer *peer = malloc(sizeof(*peer) + pointers * sizeof(char *) + d->cn.len + 1 +
-				   d->issuer.len + 1 + d->text_bytes);
+				   d->subject.len + 1 + d->issuer.len + 1 + d->text_bytes);
 	const char **table;
 	char *at;
 
@@ -235,6 +251,7 @@ static struct peer *build(const struct draft *d)
 	table = (const char **)(peer + 1);
 	at = (char *)(table + pointers);
 	peer->cn = put_text(&at, d->cn.bytes, d->cn.len);
+	peer->subject = put_text(&at, d->subject.bytes, d->subject.len);
 	peer->issuer_cn = put_text(&at, d->issuer.bytes, d->issuer.len);
 	peer->dns = put_names(&table, &at, d->dns, d->dns_count);
 	peer->uris = put_names(&table, &at, d->uris, d->uri_count);
@@ -249,10 +266,12 @@ int peer_from_certificate(X509 *certificate, bool strict, struct peer **ret, con
 	int r;
 
 	d.strict = strict;
-	d.cn.len = d.issuer.len = 0;
+	d.cn.len = d.subject.len = d.issuer.len = 0;
 	d.dns_count = d.uri_count = d.text_bytes = 0;
 	d.names = NULL;
 	r = take_cn(&d, X509_get_subject_name(certificate), &d.cn);
+	if (!r)
+		r = take_subject(&d, X509_get_subject_name(certificate));
 	if (!r)
 		r = take_issuer(&d, X509_get_issuer_name(certificate));
 	if (!r)

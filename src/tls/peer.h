@@ -15,6 +15,7 @@
  * verification, since a rule could be dodged by what is cut off. */
 struct peer {
 	const char *cn;		 /* last CN of the subject, or "" */
+	const char *subject;	 /* all of it (RFC 2253), for people: may be cut */
 	const char *issuer_cn;	 /* of the certificate that signed it, or its whole DN */
 	const char *const *dns;	 /* NULL-ended */
 	const char *const *uris; /* NULL-ended; SPIFFE IDs are here */

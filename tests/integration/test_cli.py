@@ -223,6 +223,14 @@ def test_check_files(ca, tmp_path, make, path, says):
     assert line[found[0]["column"] - 1] in '"[{'
 
 
+def test_check_folder_of_the_audit(ca, tmp_path):
+    path = configuration(tmp_path / "c.yaml", listener(ca), audit={"file": "nowhere/audit.log"})
+    (only,) = problems(path)["problems"]
+    assert (only["path"], only["text"]) == ("audit.file", f"{tmp_path}/nowhere: No such file or directory")
+    configuration(path, listener(ca), audit={"file": "audit.log"})
+    problems(path, code=OK)
+
+
 def test_check_expired(tmp_path):
     root = Authority("root")
     root.write(tmp_path, "ca")

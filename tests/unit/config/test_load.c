@@ -319,6 +319,32 @@ static void test_contradictions(void **state)
 		assert_row(&warnings[i], CONFIG_WARNING);
 }
 
+static void test_audit(void **state)
+{
+	static const struct bad_row rows[] = {
+		{ "audit: {}\n" GOOD, 1, 8, "audit", "nothing would be recorded" },
+		{ "audit: { on_failure: refuse }\n" GOOD, 1, 22, "audit.on_failure",
+		  "nothing is recorded" },
+		{ "audit: { file: a, journald: true }\n" GOOD, 1, 29, "audit.journald",
+		  "a file already" },
+		{ "audit: { journald: yes }\n" GOOD, 1, 20, "audit.journald", "false, true" },
+		{ "audit: { file: a, on_failure: stop }\n" GOOD, 1, 31, "audit.on_failure",
+		  "continue, refuse" },
+		{ "audit: { file: a, queue: 63 }\n" GOOD, 1, 26, "audit.queue",
+		  "from 64 to 1048576" },
+	};
+	static const char text[] = "audit: { file: a.log, on_failure: refuse, queue: 64 }\n" GOOD;
+	struct config *config;
+
+	assert_rows(rows, ARRAY_SIZE(rows));
+	assert_int_equal(load(text, sizeof(text) - 1, &config), 0);
+	assert_string_equal(config->audit.file, "/etc/sallyport/a.log");
+	assert_int_equal(config->audit.on_failure, CONFIG_AUDIT_REFUSE);
+	assert_int_equal(config->audit.queue_kib, 64);
+	assert_int_equal(config->audit.journald, 0);
+	config_free(config);
+}
+
 static void test_no_false_alarm(void **state)
 {
 	static const char *const texts[] = {
@@ -352,6 +378,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config->log_level, LOG_INFO);
 	assert_int_equal(config->log_format, LOG_FORMAT_AUTO);
 	assert_int_equal(config->log_rate, 100);
+	assert_null(config->audit.file);
+	assert_int_equal(config->audit.journald, 0);
+	assert_int_equal(config->audit.on_failure, CONFIG_AUDIT_CONTINUE);
+	assert_int_equal(config->audit.queue_kib, 4096);
 	assert_int_equal(config->listener_count, 1);
 	l = config->listeners;
 	assert_int_equal(l->role, CONFIG_ROLE_FRONT);
@@ -641,6 +671,7 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_no_false_alarm),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_everything_yaml),

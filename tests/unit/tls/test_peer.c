@@ -42,6 +42,7 @@ static void test_all_fields(void **state)
 				    true, PEER_OK);
 
 	assert_string_equal(peer->cn, "last"); /* the most specific of several */
+	assert_string_equal(peer->subject, "CN=last,CN=first,O=Tests");
 	assert_string_equal(peer->issuer_cn, "last");
 	assert_string_equal(peer->dns[0], "a.test");
 	assert_string_equal(peer->dns[1], "b.test");
@@ -87,6 +88,7 @@ static void test_bounds(void **state)
 		peer_free(peer);
 		peer = peer_of(&spec, false, PEER_OK);
 		assert_int_equal(strlen(peer->cn), PEER_NAME_BYTES_MAX);
+		assert_int_equal(strlen(peer->subject), PEER_NAME_BYTES_MAX);
 		peer_free(peer);
 
 		snprintf(san, sizeof(san), "URI:%.*s", (int)(PEER_NAME_BYTES_MAX + extra), name);
