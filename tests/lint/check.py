@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the house, checked: include layers, sizes, banned calls, licence lines.
+"""The rules of the house, checked: include layers, sizes, banned calls, licence lines; the documentation's are in docs.py.
 
 Each rule is a function that yields "file:line: what is wrong". Prints the findings and, last,
 `N passed, N failed`, where a rule is a check."""
@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import docs
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE_LINES_MAX = 800
@@ -165,7 +167,8 @@ def rule_whitespace(files):
 
 def main():
     files = tracked()
-    rules = [(name[5:], rule) for name, rule in sorted(globals().items()) if name.startswith("rule_")]
+    rules = [(name[5:], rule) for name, rule in sorted({**globals(), **vars(docs)}.items())
+             if name.startswith("rule_")]
     failed = 0
     for name, rule in rules:
         findings = list(rule(files))
