@@ -140,6 +140,7 @@ int loop_new_sized(enum loop_kind kind, unsigned cq_entries, struct loop **ret,
 	loop->kind = kind;
 	loop->ops = kind == LOOP_EPOLL ? &loop_epoll_ops : &loop_io_uring_ops;
 	list_init(&loop->tasks);
+	list_init(&loop->finishing);
 	loop->now_ns = clock_monotonic_ns();
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (loop->wake_fd < 0) {
@@ -295,6 +296,23 @@ static uint64_t loop_timeout_ns(const struct loop *loop)
 	return deadline > now ? deadline - now : 0;
 }
 
+/* Tells those of which the kernel has let go. */
+static void loop_finish_accepts(struct loop *loop)
+{
+	struct list_node *it = loop->finishing.next;
+
+	while (it != &loop->finishing) {
+		struct loop_accept *accept = container_of(it, struct loop_accept, node);
+
+		it = it->next;
+		if (loop->slots[accept->slot].op)
+			continue;
+		loop_accept_close(loop, accept);
+		accept->on_accept(accept, -ECANCELED);
+		it = loop->finishing.next; /* anew: the callee may have closed others */
+	}
+}
+
 static int loop_turn(struct loop *loop)
 {
 	int r = loop->ops->wait(loop, loop_timeout_ns(loop));
@@ -307,6 +325,7 @@ static int loop_turn(struct loop *loop)
 	loop->ops->dispatch(loop);
 	loop_timers_expire(loop);
 	loop_run_tasks(loop);
+	loop_finish_accepts(loop);
 	return 0;
 }
 
@@ -502,8 +521,22 @@ void loop_accept_close(struct loop *loop, struct loop_accept *accept)
 	if (!loop_accept_started(accept))
 		return;
 	assert(loop->slots[accept->slot].owner == accept);
+	if (loop->slots[accept->slot].finishing)
+		list_remove(&accept->node);
 	loop_slot_drop(loop, accept->slot, true);
 	accept->fd = -1;
 	accept->slot = 0;
 	accept->active = false;
+}
+
+bool loop_accept_finish(struct loop *loop, struct loop_accept *accept)
+{
+	if (!loop_accept_started(accept))
+		return false;
+	if (loop->slots[accept->slot].finishing)
+		return true;
+	loop->slots[accept->slot].finishing = true;
+	list_append(&loop->finishing, &accept->node);
+	loop_accept_pause(loop, accept);
+	return true;
 }

@@ -44,9 +44,10 @@ struct loop_accept {
 	 * errno: the loop has then stopped accepting, until loop_accept_start() is called again
 	 * (back-off on EMFILE is the caller's). */
 	void (*on_accept)(struct loop_accept *accept, int fd);
-	int fd;	       /* listening socket; -1: closed */
-	uint32_t slot; /* private */
-	bool active;   /* private */
+	int fd;		       /* listening socket; -1: closed */
+	uint32_t slot;	       /* private */
+	bool active;	       /* private */
+	struct list_node node; /* private: among those that are being finished */
 };
 
 struct loop_timer {
@@ -110,7 +111,13 @@ int loop_accept_start(struct loop *loop, struct loop_accept *accept, int fd,
 		      void (*on_accept)(struct loop_accept *accept, int fd));
 /* Stops accepting; the fd stays open. */
 void loop_accept_pause(struct loop *loop, struct loop_accept *accept);
+/* What the kernel has accepted already, but not yet reported, is closed. */
 void loop_accept_close(struct loop *loop, struct loop_accept *accept);
+/* As loop_accept_close(), but nobody is lost: connections that the kernel has accepted already
+ * still come. The last call of on_accept has -ECANCELED; the accept is closed then and may be
+ * freed. (What a pause has held back is not given: it is closed.) False, and nothing follows, if
+ * it was not started. */
+bool loop_accept_finish(struct loop *loop, struct loop_accept *accept);
 
 /* Sets or moves. Fires once, never before the deadline; a deadline in the past fires in the next
  * iteration. */

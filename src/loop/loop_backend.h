@@ -39,6 +39,7 @@ struct loop_slot {
 	uint8_t kind;	  /* enum loop_slot_kind */
 	uint8_t op;	  /* the back end's: what the kernel has of it; 0 is nothing */
 	bool wanted;	  /* events are wanted now (an accept may be paused) */
+	bool finishing;	  /* an accept: takes what still comes, asks for no more */
 	bool owns_fd;	  /* closed by the owner: the descriptor is ours to close */
 	bool deferred;	  /* io_uring: on the list of those that wait for room */
 	bool resync;	  /* io_uring: ask anew, an answer may have been lost */
@@ -63,6 +64,7 @@ struct loop {
 	uint32_t timer_count, timer_capacity;
 
 	struct list_node tasks;
+	struct list_node finishing; /* accepts whose last connections are waited for */
 
 	int wake_fd;
 	_Atomic(struct loop_msg *) posted; /* newest first */

@@ -236,6 +236,8 @@ static void uring_on_accept(struct loop *loop, struct loop_slot *slot, uint32_t 
 
 	if (accept && slot->wanted)
 		tell = loop_judge_accept(loop, slot, res);
+	else if (accept && slot->finishing)
+		tell = res >= 0;
 	else if (accept && res >= 0)
 		uring_hold(loop->backend, index, res);
 	else if (res >= 0)

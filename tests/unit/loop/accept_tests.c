@@ -17,7 +17,7 @@ struct acceptor {
 	unsigned accepted, wanted, errors;
 	int last_error;
 	int fds[CONNECTS];
-	bool pause_after_each, close_after_first, pause_after_first;
+	bool pause_after_each, close_after_first, pause_after_first, finish_after_first;
 	struct loop_task restart;
 	uint16_t port;
 };
@@ -43,6 +43,8 @@ static void acceptor_on_accept(struct loop_accept *accept, int fd)
 		loop_accept_close(a->fx->loop, accept);
 	if (a->pause_after_first)
 		loop_accept_pause(a->fx->loop, accept);
+	if (a->finish_after_first)
+		assert_true(loop_accept_finish(a->fx->loop, accept));
 	if (a->pause_after_each) {
 		loop_accept_pause(a->fx->loop, accept);
 		loop_task_queue(a->fx->loop, &a->restart);
@@ -321,6 +323,59 @@ static void start_with_another_descriptor_is_refused(void **state)
 	fixture_turns(fx, 3);
 }
 
+/* Whoever the kernel had accepted comes; the others are left to who else holds the socket. */
+static void finish_loses_nobody(void **state)
+{
+	struct fixture *fx = *state;
+	struct acceptor a = { .wanted = 201, .fx = fx, .finish_after_first = true };
+	int listener, copy, clients[200], left = 0, fd;
+
+	if (!fx)
+		skip();
+	listener = fixture_listen(&a.port);
+	copy = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+	for (int i = 0; i < 200; i++)
+		clients[i] = fixture_connect(a.port);
+	assert_int_equal(loop_accept_start(fx->loop, &a.accept, listener, acceptor_on_accept), 0);
+	fixture_run(fx);
+	assert_int_equal(a.last_error, -ECANCELED);
+	assert_int_equal(a.errors, 1);
+	assert_int_equal(a.accept.fd, -1);
+	assert_int_equal(fixture_fd_alive(listener), -1);
+	assert_false(loop_accept_finish(fx->loop, &a.accept));
+	for (; (fd = accept4(copy, NULL, NULL, SOCK_NONBLOCK)) >= 0; left++)
+		close(fd);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(a.accepted + left, 200);
+	acceptor_end(&a);
+	close(copy);
+	for (int i = 0; i < 200; i++)
+		close(clients[i]);
+}
+
+/* One that takes nothing just now (it was paused) is told all the same; closed, it is not. */
+static void finish_of_a_paused_one(void **state)
+{
+	struct fixture *fx = *state;
+	struct acceptor a = { .wanted = 1 }, closed = { .wanted = 1 };
+
+	if (!fx)
+		skip();
+	acceptor_start(fx, &a);
+	acceptor_start(fx, &closed);
+	loop_accept_pause(fx->loop, &a.accept);
+	assert_true(loop_accept_finish(fx->loop, &a.accept));
+	assert_true(loop_accept_finish(fx->loop, &a.accept)); /* no more than once */
+	assert_true(loop_accept_finish(fx->loop, &closed.accept));
+	loop_accept_close(fx->loop, &closed.accept);
+	fixture_run(fx);
+	fixture_turns(fx, 3);
+	assert_int_equal(a.errors, 1);
+	assert_int_equal(a.last_error, -ECANCELED);
+	assert_int_equal(closed.errors, 0);
+	acceptor_end(&a);
+}
+
 const struct CMUnitTest accept_tests[] = {
 	BOTH(thousand_connects),
 	BOTH(thousand_connects_with_pauses),
@@ -332,10 +387,13 @@ const struct CMUnitTest accept_tests[] = {
 	BOTH(broken_listener_is_told_once),
 	BOTH(judging_of_errors),
 	BOTH(start_with_another_descriptor_is_refused),
+	BOTH(finish_loses_nobody),
+	BOTH(finish_of_a_paused_one),
 	BOTH_WITH(thousand_connects, fixture_setup_small_cq),
 	BOTH_WITH(thousand_connects_with_pauses, fixture_setup_small_cq),
 	BOTH_WITH(close_in_callback_leaks_nothing, fixture_setup_small_cq),
 	BOTH_WITH(close_while_paused_leaks_nothing, fixture_setup_small_cq),
 	BOTH_WITH(no_descriptors_left_stops_until_restart, fixture_setup_small_cq),
+	BOTH_WITH(finish_loses_nobody, fixture_setup_small_cq),
 };
 const size_t accept_test_count = ARRAY_SIZE(accept_tests);
