@@ -15,8 +15,8 @@
 
 #define COMMAND "sallyport proxy"
 
-/* The log's thread runs, and will run until the end. */
-static int serve(const struct config *config)
+/* The log's thread runs, and will run until the end. Takes `config`. */
+static int serve(struct config *config)
 {
 	struct proxy *proxy = NULL;
 	struct err_text err;
@@ -54,9 +54,9 @@ static int run(const char *file)
 		code = serve(config);
 		log_stop();
 	} else {
+		config_free(config);
 		code = cli_fail(COMMAND, "can not start the thread of the log");
 	}
-	config_free(config);
 	return code;
 }
 

@@ -129,7 +129,7 @@ static struct conn *conn_new(struct worker *worker, struct route *route, int fd)
 	if (!conn)
 		return NULL;
 	conn->worker = worker;
-	conn->route = route;
+	conn->route = route_ref(route);
 	conn->id = worker->next_conn_id++ << 8 | worker->index;
 	conn->timer.on_fire = on_timer;
 	conn->started_ns = loop_now_ns(worker->loop);
@@ -161,14 +161,14 @@ void conn_accept(struct worker *worker, struct route *route, int fd)
 		turn_away(worker, route, fd, CLOSE_AUDIT_UNAVAILABLE);
 		return;
 	}
-	if (atomic_fetch_add(&route->connections, 1) >= route->config->limits.connections) {
-		atomic_fetch_sub(&route->connections, 1);
+	if (atomic_fetch_add(&route->state->connections, 1) >= route->config->limits.connections) {
+		atomic_fetch_sub(&route->state->connections, 1);
 		turn_away(worker, route, fd, CLOSE_LIMIT_CONNECTIONS);
 		return;
 	}
 	conn = conn_new(worker, route, fd);
 	if (!conn) {
-		atomic_fetch_sub(&route->connections, 1);
+		atomic_fetch_sub(&route->state->connections, 1);
 		turn_away(worker, route, fd, CLOSE_NO_MEMORY);
 		return;
 	}
@@ -245,7 +245,8 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	close_leg(conn, &conn->dialed, reason);
 	close_leg(conn, &conn->accepted, reason);
 	loop_timer_cancel(worker->loop, &conn->timer);
-	atomic_fetch_sub(&conn->route->connections, 1);
+	atomic_fetch_sub(&conn->route->state->connections, 1);
+	route_unref(conn->route);
 	list_remove(&conn->node);
 	worker->conn_count--;
 	peer_free(conn->peer);

@@ -34,7 +34,7 @@ struct conn_connect;
 
 struct conn {
 	struct worker *worker;
-	struct route *route;
+	struct route *route;   /* a reference */
 	struct list_node node; /* in worker->conns */
 	uint64_t id;
 	enum conn_state state;

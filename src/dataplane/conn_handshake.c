@@ -38,7 +38,7 @@ void conn_handshake_free(struct conn *conn)
 
 	if (conn->counted_handshake) {
 		conn->counted_handshake = false;
-		atomic_fetch_sub(&conn->route->handshakes, 1);
+		atomic_fetch_sub(&conn->route->state->handshakes, 1);
 	}
 	if (!step)
 		return;
@@ -308,7 +308,7 @@ void conn_handshake_ready(struct conn *conn, struct leg *leg, uint32_t events)
 
 void conn_handshake_start(struct conn *conn)
 {
-	uint64_t in_flight = atomic_fetch_add(&conn->route->handshakes, 1);
+	uint64_t in_flight = atomic_fetch_add(&conn->route->state->handshakes, 1);
 
 	conn->counted_handshake = true;
 	conn_set_state(conn, CONN_HANDSHAKE);

@@ -34,7 +34,6 @@
 #define TRIM_PERIOD_NS	  (5 * NSEC_PER_SEC)
 
 struct proxy {
-	const struct config *config;
 	struct snapshot *snapshot;
 	struct audit *audit; /* NULL: none */
 	struct worker *workers[WORKERS_MAX];
@@ -96,8 +95,8 @@ static enum loop_kind choose_loop(const struct config *config)
 
 static int start_workers(struct proxy *proxy, struct err_text *err)
 {
-	enum loop_kind kind = choose_loop(proxy->config);
-	unsigned int count = proxy->config->workers;
+	enum loop_kind kind = choose_loop(proxy->snapshot->config);
+	unsigned int count = proxy->snapshot->config->workers;
 
 	if (!count)
 		count = (unsigned int)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
@@ -124,8 +123,8 @@ static void log_started(const struct proxy *proxy)
 {
 	struct log_line line;
 
-	for (size_t i = 0; i < proxy->config->listener_count; i++) {
-		const struct config_listener *listener = &proxy->config->listeners[i];
+	for (size_t i = 0; i < proxy->snapshot->config->listener_count; i++) {
+		const struct config_listener *listener = &proxy->snapshot->config->listeners[i];
 
 		log_begin(&line, LOG_INFO, "listening");
 		log_str(&line, "listener", listener->name);
@@ -182,8 +181,9 @@ static void drain(struct proxy *proxy)
 
 	if (proxy->drains++ > 1)
 		return;
-	for (size_t i = 0; i < proxy->config->listener_count && !at_once; i++)
-		deadline_ms = MAX(deadline_ms, proxy->config->listeners[i].timeouts.drain_ms);
+	for (size_t i = 0; i < proxy->snapshot->config->listener_count && !at_once; i++)
+		deadline_ms =
+			MAX(deadline_ms, proxy->snapshot->config->listeners[i].timeouts.drain_ms);
 	log_msg(LOG_INFO, "drain", "no new connections; live ones have %llu ms to finish",
 		(unsigned long long)deadline_ms);
 	for (unsigned int i = 0; i < proxy->started_count; i++)
@@ -281,19 +281,22 @@ static int open_fds(struct proxy *proxy, struct err_text *err)
 	return 0;
 }
 
-int proxy_new(const struct config *config, struct proxy **ret, struct err_text *err)
+int proxy_new(struct config *config, struct proxy **ret, struct err_text *err)
 {
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
 	int r;
 
-	if (!proxy)
+	if (!proxy) {
+		config_free(config);
 		return err_set(err, -ENOMEM, "out of memory");
-	proxy->config = config;
+	}
 	proxy->signal_fd = proxy->order_fd = -1;
 	raise_limits();
 	r = open_fds(proxy, err);
 	if (r == 0)
-		r = snapshot_new(config, &proxy->snapshot, err);
+		r = snapshot_new(config, NULL, &proxy->snapshot, err);
+	if (r < 0)
+		config_free(config);
 	if (r == 0)
 		r = audit_new(&config->audit, &proxy->audit, err);
 	if (r == 0)
@@ -318,7 +321,7 @@ void proxy_free(struct proxy *proxy)
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
 		worker_free(proxy->workers[i]);
 	audit_free(proxy->audit);
-	snapshot_free(proxy->snapshot);
+	snapshot_unref(proxy->snapshot);
 	if (proxy->signal_fd >= 0)
 		close(proxy->signal_fd);
 	if (proxy->order_fd >= 0)

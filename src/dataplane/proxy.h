@@ -18,9 +18,8 @@ struct proxy;
  * thread is made. */
 void proxy_block_signals(void);
 
-/* Opens all sockets and starts the workers. `config` is borrowed for the proxy's life. 0, or -errno
- * with `err`. */
-int proxy_new(const struct config *config, struct proxy **ret, struct err_text *err);
+/* Opens all sockets and starts the workers. Takes `config` in any case. 0, or -errno with `err`. */
+int proxy_new(struct config *config, struct proxy **ret, struct err_text *err);
 /* Serves until a signal or proxy_drain() ends it and the last connection has gone. Main thread. */
 void proxy_run(struct proxy *proxy);
 /* Not running. NULL is fine. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Routes built from a configuration (snapshot.h). Built on the main thread; read by all workers. */
+/*
+ * Routes built from a configuration (snapshot.h). Built on the main thread; read by all workers;
+ * freed by whoever lets go last.
+ */
 #include "dataplane/snapshot.h"
 
 #include <errno.h>
@@ -47,11 +50,20 @@ static int build_tls(struct route *route, struct err_text *err)
 	return r > 0 ? -EINVAL : r;
 }
 
-/* Which transport a listener will use, said once at start with the reason. */
-static int choose_transport(struct route *route, const struct ktls_support *ktls,
-			    struct err_text *err)
+/* Said at start and when it changes. */
+static void log_transport(const struct route *route, const struct route *previous, const char *why)
+{
+	if (previous && previous->use_ktls_13 == route->use_ktls_13)
+		return;
+	log_msg(LOG_INFO, "transport", "listener %s: %s for TLS 1.3: %s", route->config->name,
+		route->use_ktls_13 ? "ktls" : "aead", why);
+}
+
+/* Which transport a listener will use. */
+static int choose_transport(struct route *route, const struct route *previous, struct err_text *err)
 {
 	const struct config_listener *config = route->config;
+	const struct ktls_support *ktls = route->ktls;
 	bool all_13 = ktls->ulp, all_12 = ktls->ulp;
 	const char *why = "ktls: off";
 
@@ -59,7 +71,6 @@ static int choose_transport(struct route *route, const struct ktls_support *ktls
 		all_13 = all_13 && ktls->cipher13[cipher_of(config->tls.ciphers[i])];
 		all_12 = all_12 && ktls->cipher12[cipher_of(config->tls.ciphers[i])];
 	}
-	route->ktls = ktls;
 	if (config->ktls == CONFIG_KTLS_REQUIRED) {
 		if (!all_13)
 			return err_set(
@@ -78,31 +89,75 @@ static int choose_transport(struct route *route, const struct ktls_support *ktls
 		      : all_13		 ? "the kernel has TLS but can not re-key (Linux 6.14 can)"
 					 : ktls->why;
 	}
-	log_msg(LOG_INFO, "transport", "listener %s: %s for TLS 1.3: %s", config->name,
-		route->use_ktls_13 ? "ktls" : "aead", why);
+	log_transport(route, previous, why);
 	return 0;
 }
 
-static int route_init(struct route *route, const struct config_listener *config,
-		      const struct ktls_support *ktls, struct err_text *err)
+static struct listener_state *state_new(void)
+{
+	struct listener_state *state = calloc(1, sizeof(*state));
+
+	if (state)
+		atomic_init(&state->refs, 1);
+	return state;
+}
+
+static struct listener_state *state_ref(struct listener_state *state)
+{
+	atomic_fetch_add(&state->refs, 1);
+	return state;
+}
+
+static void state_unref(struct listener_state *state)
+{
+	if (state && atomic_fetch_sub(&state->refs, 1) == 1)
+		free(state);
+}
+
+/* An upstream that stays keeps the addresses that are known, which are renewed from time to time
+ * anyhow: a look-up may take long, and may fail. */
+static void find_addresses(struct route *route, struct route *previous)
 {
 	struct err_text why;
+
+	if (previous && !strcmp(previous->config->upstream_text, route->config->upstream_text)) {
+		route->address_count = route_addresses(previous, route->addresses);
+		if (route->address_count)
+			return;
+	}
+	if (route_resolve(route, &why) < 0)
+		log_msg(LOG_WARNING, "unresolved",
+			"listener %s: %s; clients get a clean end until it resolves",
+			route->config->name, why.text);
+}
+
+/* route->config, ->snapshot and ->ktls are set. */
+static int route_init(struct route *route, struct route *previous, struct err_text *err)
+{
 	int r;
 
-	route->config = config;
 	route->unix_fd = -1;
 	pthread_mutex_init(&route->addresses_mutex, NULL);
+	route->state = previous ? state_ref(previous->state) : state_new();
+	if (!route->state)
+		return err_set(err, -ENOMEM, "out of memory");
 	r = build_tls(route, err);
 	if (r < 0)
 		return r;
-	r = choose_transport(route, ktls, err);
+	r = choose_transport(route, previous, err);
 	if (r < 0)
 		return r;
-	if (route_resolve(route, &why) < 0)
-		log_msg(LOG_WARNING, "unresolved",
-			"listener %s: %s; clients get a clean end until it resolves", config->name,
-			why.text);
+	find_addresses(route, previous);
 	return 0;
+}
+
+static void route_fini(struct route *route)
+{
+	if (route->unix_fd >= 0)
+		unlink(route->config->listen.host);
+	tls_context_unref(route->tls);
+	state_unref(route->state);
+	pthread_mutex_destroy(&route->addresses_mutex);
 }
 
 static bool any_wants_ktls(const struct config *config)
@@ -113,44 +168,82 @@ static bool any_wants_ktls(const struct config *config)
 	return false;
 }
 
-int snapshot_new(const struct config *config, struct snapshot **ret, struct err_text *err)
+/* The kernel is asked once. */
+static void find_ktls(struct snapshot *snapshot, const struct config *config,
+		      const struct snapshot *previous)
+{
+	if (previous && previous->ktls_probed) {
+		snapshot->ktls = previous->ktls;
+		snapshot->ktls_probed = true;
+	} else if (any_wants_ktls(config)) {
+		ktls_probe(&snapshot->ktls);
+		snapshot->ktls_probed = true;
+	}
+}
+
+int snapshot_new(struct config *config, struct snapshot *previous, struct snapshot **ret,
+		 struct err_text *err)
 {
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
-	int r;
 
 	if (!snapshot)
 		return err_set(err, -ENOMEM, "out of memory");
+	atomic_init(&snapshot->refs, 1);
 	snapshot->routes = calloc(config->listener_count, sizeof(*snapshot->routes));
 	if (!snapshot->routes) {
 		free(snapshot);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	if (any_wants_ktls(config))
-		ktls_probe(&snapshot->ktls);
+	find_ktls(snapshot, config, previous);
 	for (size_t i = 0; i < config->listener_count; i++) {
+		struct route *route = &snapshot->routes[i];
+		int r;
+
+		route->snapshot = snapshot;
+		route->config = &config->listeners[i];
+		route->ktls = &snapshot->ktls;
 		snapshot->route_count++;
-		r = route_init(&snapshot->routes[i], &config->listeners[i], &snapshot->ktls, err);
+		r = route_init(route,
+			       previous ? snapshot_route(previous, route->config->name) : NULL,
+			       err);
 		if (r < 0) {
-			snapshot_free(snapshot);
+			snapshot_unref(snapshot);
 			return r;
 		}
 	}
+	snapshot->config = config;
 	*ret = snapshot;
 	return 0;
 }
 
-void snapshot_free(struct snapshot *snapshot)
+void snapshot_unref(struct snapshot *snapshot)
 {
-	if (!snapshot)
+	if (!snapshot || atomic_fetch_sub(&snapshot->refs, 1) != 1)
 		return;
-	for (size_t i = 0; i < snapshot->route_count; i++) {
-		if (snapshot->routes[i].unix_fd >= 0)
-			unlink(snapshot->routes[i].config->listen.host);
-		tls_context_unref(snapshot->routes[i].tls);
-		pthread_mutex_destroy(&snapshot->routes[i].addresses_mutex);
-	}
+	for (size_t i = 0; i < snapshot->route_count; i++)
+		route_fini(&snapshot->routes[i]);
 	free(snapshot->routes);
+	config_free(snapshot->config);
 	free(snapshot);
+}
+
+struct route *snapshot_route(struct snapshot *snapshot, const char *name)
+{
+	for (size_t i = 0; i < snapshot->route_count; i++)
+		if (!strcmp(snapshot->routes[i].config->name, name))
+			return &snapshot->routes[i];
+	return NULL;
+}
+
+struct route *route_ref(struct route *route)
+{
+	atomic_fetch_add(&route->snapshot->refs, 1);
+	return route;
+}
+
+void route_unref(struct route *route)
+{
+	snapshot_unref(route->snapshot);
 }
 
 static void route_publish(struct route *route, const struct upstream_address *addresses,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What workers know about the configuration: routes with their TLS context, rules, addresses and
- * limits. Built and published by the control side; workers only read. The counters of a route that
- * bound it across workers are atomics.
+ * limits. Built and published by the control side; workers only read. A change of the configuration
+ * makes a new snapshot; the old one lives as long as somebody refers to it: each worker's listeners
+ * do, and each connection to the route it came by. What must outlast a change, the counters that
+ * bound a listener across workers, is the listener's own state, which snapshots share.
  */
 #ifndef SALLYPORT_DATAPLANE_SNAPSHOT_H
 #define SALLYPORT_DATAPLANE_SNAPSHOT_H
@@ -24,14 +26,23 @@ struct upstream_address {
 	socklen_t len;
 };
 
+/* Of one listener, as long as it goes on from snapshot to snapshot under its name. */
+struct listener_state {
+	atomic_uint refs;
+	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
+};
+
+struct snapshot;
+
 struct route {
-	const struct config_listener *config; /* borrowed */
+	struct snapshot *snapshot; /* it is part of */
+	struct listener_state *state;
+	const struct config_listener *config; /* the snapshot's */
 	struct tls_context *tls;
 	const struct ktls_support *ktls; /* the snapshot's */
 	bool use_ktls_13, use_ktls_12;
 	int unix_fd; /* the listening socket that all workers share, or -1 (borrowed from worker 0)
 		      */
-	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
 	/* The upstream's addresses, renewed by the control side. */
 	pthread_mutex_t addresses_mutex;
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
@@ -39,14 +50,26 @@ struct route {
 };
 
 struct snapshot {
+	atomic_uint refs;
+	struct config *config; /* owned */
+	bool ktls_probed;
 	struct ktls_support ktls;
 	struct route *routes;
 	size_t route_count;
 };
 
-/* `config` is borrowed for the snapshot's life. 0, or -errno with `err`. */
-int snapshot_new(const struct config *config, struct snapshot **ret, struct err_text *err);
-void snapshot_free(struct snapshot *snapshot);
+/* With one reference. Takes `config` if it succeeds. `previous` (NULL at start) hands on what goes
+ * on: the states of listeners, addresses of upstreams. 0, or -errno with `err`. Control side. */
+int snapshot_new(struct config *config, struct snapshot *previous, struct snapshot **ret,
+		 struct err_text *err);
+/* Any thread; the last reference frees it with its configuration. NULL is fine. */
+void snapshot_unref(struct snapshot *snapshot);
+/* The route of this name, or NULL. */
+struct route *snapshot_route(struct snapshot *snapshot, const char *name);
+
+/* Keeps the route, and with it its snapshot. Any thread. */
+struct route *route_ref(struct route *route);
+void route_unref(struct route *route);
 
 /* Looks the upstream's name up again (blocking: control side only). Keeps the old addresses if that
  * fails: -errno with `err`. */

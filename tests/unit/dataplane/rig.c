@@ -36,6 +36,9 @@ void rig_init(struct rig *rig)
 	rig->config.role = CONFIG_ROLE_FRONT;
 	rig->config.limits = (struct config_limits){ .connections = 100, .handshakes = 100 };
 	rig->config.timeouts.linger_ms = 2000;
+	atomic_init(&rig->snapshot.refs, 1);
+	rig->route.snapshot = &rig->snapshot;
+	rig->route.state = &rig->state;
 	rig->route.config = &rig->config;
 	rig->route.unix_fd = -1;
 	pthread_mutex_init(&rig->route.addresses_mutex, NULL);
@@ -71,7 +74,8 @@ int rig_teardown(void **state)
 
 	rig_fini(rig);
 	clean = !rig->worker.pipes.lent_count && !rig->worker.conn_count &&
-		!atomic_load(&rig->route.connections) && !atomic_load(&rig->route.handshakes);
+		atomic_load(&rig->snapshot.refs) == 1 && !atomic_load(&rig->state.connections) &&
+		!atomic_load(&rig->state.handshakes);
 	free(rig);
 	return clean ? 0 : -1;
 }
@@ -155,7 +159,7 @@ struct conn *rig_conn(struct rig *rig, int accepted_fd, int dialed_fd)
 
 	assert_non_null(conn);
 	conn->worker = &rig->worker;
-	conn->route = &rig->route;
+	conn->route = route_ref(&rig->route);
 	conn->state = CONN_CONNECT;
 	conn->timer.on_fire = on_deadline;
 	conn->accepted.transport = conn->dialed.transport = &transport_plain;
@@ -163,7 +167,7 @@ struct conn *rig_conn(struct rig *rig, int accepted_fd, int dialed_fd)
 	conn->dialed.we_are_client = true;
 	conn->tls = rig->config.role == CONFIG_ROLE_FRONT ? &conn->accepted : &conn->dialed;
 	conn->connected = true;
-	atomic_fetch_add(&rig->route.connections, 1);
+	atomic_fetch_add(&rig->state.connections, 1);
 	list_append(&rig->worker.conns, &conn->node);
 	rig->worker.conn_count++;
 	assert_int_equal(loop_watch_start(loop, &conn->accepted.watch, accepted_fd, accepted_ready),

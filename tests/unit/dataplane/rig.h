@@ -28,6 +28,8 @@
 struct rig {
 	struct worker worker;
 	struct config_listener config;
+	struct listener_state state;
+	struct snapshot snapshot;
 	struct route route;
 	struct loop_task turner;
 	unsigned int turns_left;

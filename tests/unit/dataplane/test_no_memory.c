@@ -17,6 +17,7 @@
 #include <openssl/ssl.h>
 
 #include "base/log.h"
+#include "config/load.h"
 #include "lib/failing_alloc.h"
 #include "lib/fake_ktls.h"
 #include "unit/tls/pki.h"
@@ -370,8 +371,8 @@ static void walk(enum config_role role, enum config_splice splice, enum failing_
 		check_reason(&s, n, whole);
 		check_end("client", n, &s.client);
 		check_end("service", n, &s.service);
-		assert_int_equal(atomic_load(&s.rig.route.connections), 0);
-		assert_int_equal(atomic_load(&s.rig.route.handshakes), 0);
+		assert_int_equal(atomic_load(&s.rig.state.connections), 0);
+		assert_int_equal(atomic_load(&s.rig.state.handshakes), 0);
 		assert_int_equal(s.rig.worker.pipes.lent_count, 0);
 		/* With memory again it works again. */
 		assert_true(connection(&s));
@@ -477,54 +478,56 @@ static void test_ktls_output_that_can_not_be_held(void **state)
 
 /* --- what is made before the first connection --- */
 
-static struct config_listener listener_config(void)
+/* Two listeners on ports of the kernel's choice. */
+static struct config *two_listeners(void)
 {
 	const struct pki_cert *chain[] = { &tls.door }, *roots[] = { &tls.root };
-	static char *root_file;
-	struct config_listener config = {
-		.name = (char *)"front",
-		.role = CONFIG_ROLE_FRONT,
-		.listen = { .host = "127.0.0.1" },
-		.upstream = { .host = "127.0.0.1", .port = 9 },
-		.listen_text = (char *)"127.0.0.1:0",
-		.upstream_text = (char *)"127.0.0.1:9",
-		.tls = { .certificate = (char *)pki_write_certs("walk.crt", chain, 1),
-			 .key = (char *)pki_write_key("walk.key", &tls.door),
-			 .min_version = CONFIG_TLS_1_3,
-			 .ciphers = { CONFIG_AES_128_GCM },
-			 .cipher_count = 1 },
-		.ktls = CONFIG_KTLS_OFF,
-	};
-
-	root_file = (char *)pki_write_certs("walk-root.crt", roots, 1);
-	config.tls.roots = (struct config_strings){ .items = &root_file, .count = 1 };
+	const char *certificate = pki_write_certs("walk.crt", chain, 1);
+	const char *key = pki_write_key("walk.key", &tls.door);
+	const char *root = pki_write_certs("walk-root.crt", roots, 1);
+	struct config_problems *problems = calloc(1, sizeof(*problems));
+	struct config *config = NULL;
+	cleanup_free char *text = NULL;
+	int len = asprintf(&text,
+			   "listeners:\n"
+			   "- { name: a, listen: \"127.0.0.1:1\", upstream: \"127.0.0.1:9\","
+			   " ktls: off, tls: &t { certificate: %s, key: %s, roots: [ %s ] } }\n"
+			   "- { name: b, listen: \"127.0.0.1:2\", upstream: \"127.0.0.1:9\","
+			   " ktls: off, tls: *t }\n",
+			   certificate, key, root);
+	if (config_load_bytes(text, (size_t)len, "/", &config, problems) < 0)
+		fail_msg("%s", problems->items[0].text);
+	free(problems);
+	for (size_t i = 0; i < config->listener_count; i++)
+		config->listeners[i].listen.port = 0;
 	return config;
 }
 
 static void test_start(void **state)
 {
-	struct config_listener listeners[] = { listener_config(), listener_config() };
-	struct config config = { .listeners = listeners, .listener_count = 2 };
 	bool failed = true;
 	unsigned long n;
 
 	(void)state;
 	log_init(2, LOG_ERROR, LOG_FORMAT_TEXT);
 	for (n = 1; failed && n < ALLOCATION_MAX; n++) {
+		struct config *config = two_listeners();
 		struct snapshot *snapshot = NULL;
 		struct worker *worker = NULL;
 		struct err_text err = { "" };
 		int r;
 
 		failing_alloc_arm(n, FAILING_ALLOC_ONE);
-		r = snapshot_new(&config, &snapshot, &err);
-		if (r == 0)
+		r = snapshot_new(config, NULL, &snapshot, &err);
+		if (r < 0)
+			config_free(config);
+		else
 			r = worker_new(0, LOOP_EPOLL, snapshot, &worker, &err);
 		failed = failing_alloc_disarm();
 		if (r < 0 && (!failed || !err.text[0]))
 			fail_msg("allocation %lu: %d, \"%s\"", n, r, err.text);
 		worker_free(worker);
-		snapshot_free(snapshot);
+		snapshot_unref(snapshot);
 	}
 	assert_true(n > 5 && n < ALLOCATION_MAX);
 }

@@ -20,6 +20,7 @@
 
 struct scene {
 	struct config_listener config;
+	struct listener_state state;
 	struct route route;
 	struct snapshot snapshot;
 	struct worker *worker;
@@ -72,6 +73,9 @@ static void scene_init(struct scene *s)
 	s->config.limits = (struct config_limits){ .connections = 100, .handshakes = 100 };
 	s->config.timeouts.handshake_ms = 600000;
 	s->config.timeouts.linger_ms = 1;
+	atomic_init(&s->snapshot.refs, 1);
+	s->route.snapshot = &s->snapshot;
+	s->route.state = &s->state;
 	s->route.config = &s->config;
 	s->route.unix_fd = -1;
 	pthread_mutex_init(&s->route.addresses_mutex, NULL);
@@ -183,7 +187,7 @@ static void drain_with_a_stalled_handshake(enum loop_kind kind)
 	assert_true(has_ended(client));
 	worker_join(s.worker);
 	assert_int_equal(s.worker->stats.closes[CLOSE_DRAIN], 1);
-	assert_int_equal(atomic_load(&s.route.connections), 0);
+	assert_int_equal(atomic_load(&s.state.connections), 0);
 	/* Nobody listens any more. */
 	late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(late, (struct sockaddr *)&s.address, sizeof(s.address)), -1);
