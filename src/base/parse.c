@@ -177,6 +177,16 @@ int endpoint_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret, s
 	return -EINVAL;
 }
 
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	struct sockaddr_storage sa, sb;
+	socklen_t la, lb;
+
+	if (endpoint_sockaddr(a, &sa, &la) < 0 || endpoint_sockaddr(b, &sb, &lb) < 0)
+		return false;
+	return la == lb && memcmp(&sa, &sb, la) == 0;
+}
+
 #define NEAREST_WORD_BYTES_MAX 64
 
 /* Edits between two short words; two letters swapped are one edit. Three rows are kept. */

@@ -27,6 +27,8 @@ int parse_endpoint(const char *text, struct endpoint *ret);
 /* Numeric address of an endpoint that must not be looked up by name: a listening address ("*" =
  * any). */
 int endpoint_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret, socklen_t *ret_len);
+/* Whether both listen on, or lead to, the same address; names are equal to nothing. */
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 /* The word of `words` (NULL-ended) nearest to `text` by edit distance, or NULL if none is near. */
 const char *parse_nearest_word(const char *text, const char *const *words);
 

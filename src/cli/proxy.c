@@ -16,12 +16,12 @@
 #define COMMAND "sallyport proxy"
 
 /* The log's thread runs, and will run until the end. Takes `config`. */
-static int serve(struct config *config)
+static int serve(const char *file, struct config *config)
 {
 	struct proxy *proxy = NULL;
 	struct err_text err;
 
-	if (proxy_new(config, &proxy, &err) < 0) {
+	if (proxy_new(file, config, &proxy, &err) < 0) {
 		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
 		return CLI_FAILED;
 	}
@@ -51,7 +51,7 @@ static int run(const char *file)
 			problems->items[i].text);
 	proxy_block_signals();
 	if (log_start() == 0) {
-		code = serve(config);
+		code = serve(file, config);
 		log_stop();
 	} else {
 		config_free(config);

@@ -47,17 +47,6 @@ static bool is_absent(const struct config_listener *l, struct config_mark at)
 	return at.line == l->marks.tls.line && at.column == l->marks.tls.column;
 }
 
-/* Numeric endpoints only; a name is equal to nothing. */
-static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
-{
-	struct sockaddr_storage sa, sb;
-	socklen_t la, lb;
-
-	if (endpoint_sockaddr(a, &sa, &la) < 0 || endpoint_sockaddr(b, &sb, &lb) < 0)
-		return false;
-	return la == lb && memcmp(&sa, &sb, la) == 0;
-}
-
 static bool is_any_address(const struct endpoint *ep)
 {
 	struct sockaddr_storage address;
@@ -82,7 +71,7 @@ static void verify_upstream(const struct config_listener *l, size_t index,
 		config_error_add(problems, l->marks.upstream, path.text,
 				 "'%s' is no address that one can connect to: write 127.0.0.1:%u?",
 				 l->upstream_text, l->upstream.port);
-	else if (l->listen_text && same_endpoint(&l->listen, &l->upstream))
+	else if (l->listen_text && endpoint_equal(&l->listen, &l->upstream))
 		config_error_add(problems, l->marks.upstream, path.text,
 				 "the upstream is the listener itself: every connection would go "
 				 "round in a circle");
@@ -189,7 +178,7 @@ static void verify_pair(const struct config *config, size_t a, size_t b,
 				 a, la->marks.name.line);
 	if (!la->listen_text || !lb->listen_text)
 		return;
-	if (same_endpoint(&la->listen, &lb->listen))
+	if (endpoint_equal(&la->listen, &lb->listen))
 		config_error_add(problems, lb->marks.listen, key_path(b, "listen").text,
 				 "listeners[%zu] (line %u) listens on %s already", a,
 				 la->marks.listen.line, la->listen_text);

@@ -251,7 +251,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	worker->conn_count--;
 	peer_free(conn->peer);
 	free(conn);
-	worker_on_conn_gone(worker);
+	worker_check_end(worker);
 }
 
 void conn_end(struct conn *conn, struct leg *leg, enum close_reason reason, uint8_t alert)

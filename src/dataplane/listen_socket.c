@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opens listening sockets (listen_socket.h). Main thread, at start. */
+/* Opens listening sockets (listen_socket.h). Main thread. */
 #include "dataplane/listen_socket.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,11 +11,10 @@
 
 #include "base/util.h"
 
-#define LISTEN_BACKLOG 4096
-
-static int fail(const struct route *route, int err, const char *what, struct err_text *text)
+static int fail(const struct config_listener *config, int err, const char *what,
+		struct err_text *text)
 {
-	bool is_unix = route->config->listen.is_unix;
+	bool is_unix = config->listen.is_unix;
 	const char *hint =
 		err == EADDRINUSE && is_unix
 			? "another program listens there (ss -lxp shows which), or a file is there"
@@ -25,8 +23,8 @@ static int fail(const struct route *route, int err, const char *what, struct err
 		: err == EADDRNOTAVAIL	    ? "no interface has this address"
 					    : "";
 
-	return err_set(text, -err, "listener %s: can not %s %s: %s%s%s", route->config->name, what,
-		       route->config->listen_text, strerror(err), *hint ? ": " : "", hint);
+	return err_set(text, -err, "listener %s: can not %s %s: %s%s%s", config->name, what,
+		       config->listen_text, strerror(err), *hint ? ": " : "", hint);
 }
 
 /* A socket file without a listener behind it is left from a crash. */
@@ -43,50 +41,41 @@ static void remove_stale_unix_socket(const struct sockaddr_storage *addr, sockle
 		unlink(path);
 }
 
-static int bind_socket(struct route *route, const struct sockaddr_storage *addr, socklen_t len,
-		       bool share, struct err_text *err)
+static int bind_socket(const struct config_listener *config, const struct sockaddr_storage *addr,
+		       socklen_t len, bool share, struct err_text *err)
 {
 	cleanup_close int fd =
 		socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int one = 1;
 
 	if (fd < 0)
-		return fail(route, errno, "open a socket for", err);
+		return fail(config, errno, "open a socket for", err);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (share && addr->ss_family != AF_UNIX &&
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
-		return fail(route, errno, "share", err);
+		return fail(config, errno, "share", err);
 	if (bind(fd, (const struct sockaddr *)addr, len) < 0)
-		return fail(route, errno, "listen on", err);
+		return fail(config, errno, "listen on", err);
 	if (share && listen(fd, LISTEN_BACKLOG) < 0)
-		return fail(route, errno, "listen on", err);
+		return fail(config, errno, "listen on", err);
 	return TAKE_FD(fd);
 }
 
-int listen_socket_open(struct route *route, unsigned int index, struct err_text *err)
+int listen_socket_open(const struct config_listener *config, bool exclusive, struct err_text *err)
 {
 	struct sockaddr_storage addr;
 	socklen_t len;
 	int fd;
 
-	if (endpoint_sockaddr(&route->config->listen, &addr, &len) < 0)
-		return fail(route, EINVAL, "listen on", err);
-	if (route->config->listen.is_unix) {
-		if (index > 0) {
-			fd = fcntl(route->unix_fd, F_DUPFD_CLOEXEC, 0);
-			return fd < 0 ? fail(route, errno, "share", err) : fd;
-		}
-		remove_stale_unix_socket(&addr, len, route->config->listen.host);
-		route->unix_fd = fd = bind_socket(route, &addr, len, true, err);
-		return fd;
-	}
-	if (index == 0) {
-		/* With SO_REUSEPORT alone a second instance would silently take half of the first
-		 * one's clients. */
-		fd = bind_socket(route, &addr, len, false, err);
+	if (endpoint_sockaddr(&config->listen, &addr, &len) < 0)
+		return fail(config, EINVAL, "listen on", err);
+	if (config->listen.is_unix) {
+		remove_stale_unix_socket(&addr, len, config->listen.host);
+	} else if (exclusive) {
+		fd = bind_socket(config, &addr, len, false, err);
 		if (fd < 0)
 			return fd;
 		close(fd);
 	}
-	return bind_socket(route, &addr, len, true, err);
+	return bind_socket(config, &addr, len, true, err);
 }

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listening sockets of a route: one a worker (SO_REUSEPORT), or one shared by all for a unix
- * socket. */
+/* Opens one listening socket of a listener. */
 #ifndef SALLYPORT_DATAPLANE_LISTEN_SOCKET_H
 #define SALLYPORT_DATAPLANE_LISTEN_SOCKET_H
 
-#include "base/err.h"
-#include "dataplane/snapshot.h"
+#include <stdbool.h>
 
-/* Non-blocking listening socket for worker `index` (workers are opened in order from 0), owned by
- * the caller; or -errno with `err`. */
-int listen_socket_open(struct route *route, unsigned int index, struct err_text *err);
+#include "base/err.h"
+#include "config/config.h"
+
+#define LISTEN_BACKLOG 4096
+
+/* Non-blocking listening socket, owned by the caller; or -errno with `err`. Several may be opened
+ * on one TCP address (SO_REUSEPORT); `exclusive` fails if there is one already, of whatever
+ * program. */
+int listen_socket_open(const struct config_listener *config, bool exclusive, struct err_text *err);
 
 #endif

@@ -4,8 +4,8 @@
  * and for orders of other threads, and does what may block or cost a little now and then: looks
  * upstream names up again, gives memory back after a wave of handshakes.
  *
- * Signals: TERM, INT drain (a second one stops at once); USR1 writes the totals to the log; HUP
- * opens the audit's file again.
+ * Signals: TERM, INT drain (a second one stops at once); HUP reloads, and opens the audit's file
+ * again; USR1 writes the totals to the log.
  */
 #include "dataplane/proxy.h"
 
@@ -28,22 +28,10 @@
 #include "base/secret.h"
 #include "base/util.h"
 #include "dataplane/audit.h"
-#include "dataplane/worker.h"
+#include "dataplane/proxy_impl.h"
 
 #define RESOLVE_PERIOD_NS (30 * NSEC_PER_SEC)
 #define TRIM_PERIOD_NS	  (5 * NSEC_PER_SEC)
-
-struct proxy {
-	struct snapshot *snapshot;
-	struct audit *audit; /* NULL: none */
-	struct worker *workers[WORKERS_MAX];
-	unsigned int worker_count, started_count;
-	int signal_fd, order_fd;    /* what the main thread waits for */
-	atomic_uint drains_ordered; /* by other threads */
-	unsigned int drains;	    /* orders to drain so far, signals too */
-	uint64_t resolved_ns, trimmed_ns;
-	uint64_t trimmed_handshakes; /* handshakes at the last trim */
-};
 
 static void raise_limits(void)
 {
@@ -93,24 +81,28 @@ static enum loop_kind choose_loop(const struct config *config)
 	return LOOP_EPOLL;
 }
 
-static int start_workers(struct proxy *proxy, struct err_text *err)
+static int make_workers(struct proxy *proxy, const struct config *config, struct err_text *err)
 {
-	enum loop_kind kind = choose_loop(proxy->snapshot->config);
-	unsigned int count = proxy->snapshot->config->workers;
+	enum loop_kind kind = choose_loop(config);
+	unsigned int count = config->workers;
 
 	if (!count)
 		count = (unsigned int)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
 	count = MIN(count, (unsigned int)WORKERS_MAX);
-	/* All sockets are bound before the first connection is taken. */
 	for (; proxy->worker_count < count; proxy->worker_count++) {
-		int r = worker_new(proxy->worker_count, kind, proxy->snapshot,
-				   &proxy->workers[proxy->worker_count], err);
+		int r = worker_new(proxy->worker_count, kind, &proxy->workers[proxy->worker_count],
+				   err);
 
 		if (r < 0)
 			return r;
 		proxy->workers[proxy->worker_count]->audit = proxy->audit;
 	}
-	for (; proxy->started_count < count; proxy->started_count++) {
+	return 0;
+}
+
+static int start_workers(struct proxy *proxy, struct err_text *err)
+{
+	for (; proxy->started_count < proxy->worker_count; proxy->started_count++) {
 		int r = worker_start(proxy->workers[proxy->started_count]);
 
 		if (r < 0)
@@ -123,16 +115,6 @@ static void log_started(const struct proxy *proxy)
 {
 	struct log_line line;
 
-	for (size_t i = 0; i < proxy->snapshot->config->listener_count; i++) {
-		const struct config_listener *listener = &proxy->snapshot->config->listeners[i];
-
-		log_begin(&line, LOG_INFO, "listening");
-		log_str(&line, "listener", listener->name);
-		log_str(&line, "role", listener->role == CONFIG_ROLE_FRONT ? "front" : "egress");
-		log_str(&line, "listen", listener->listen_text);
-		log_str(&line, "upstream", listener->upstream_text);
-		log_end(&line);
-	}
 	log_begin(&line, LOG_INFO, "started");
 	log_u64(&line, "pid", (uint64_t)getpid());
 	log_u64(&line, "workers", proxy->worker_count);
@@ -188,6 +170,7 @@ static void drain(struct proxy *proxy)
 		(unsigned long long)deadline_ms);
 	for (unsigned int i = 0; i < proxy->started_count; i++)
 		worker_drain(proxy->workers[i], deadline_ms);
+	listen_table_close(&proxy->table, NULL);
 }
 
 void proxy_drain(struct proxy *proxy, bool at_once)
@@ -232,9 +215,7 @@ static void on_signal(struct proxy *proxy)
 		break;
 	case SIGHUP:
 		audit_reopen(proxy->audit);
-		log_msg(LOG_WARNING, "reload",
-			"changing the configuration of a running proxy is not supported yet: "
-			"restart it");
+		reload(proxy);
 		break;
 	}
 }
@@ -247,6 +228,7 @@ static void on_order(struct proxy *proxy)
 	eventfd_read(proxy->order_fd, &count);
 	while (drains--)
 		drain(proxy);
+	reload_on_order(proxy);
 }
 
 void proxy_run(struct proxy *proxy)
@@ -264,6 +246,7 @@ void proxy_run(struct proxy *proxy)
 		if (fds[1].revents & POLLIN)
 			on_order(proxy);
 	} while (!proxy->drains || !workers_gone(proxy));
+	reload_end(proxy);
 	proxy_stats(proxy, &stats);
 	stats_log(&stats);
 	log_msg(LOG_INFO, "stopped", "all connections are closed");
@@ -276,12 +259,40 @@ static int open_fds(struct proxy *proxy, struct err_text *err)
 	signals_of(&signals);
 	proxy->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	proxy->order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (proxy->signal_fd < 0 || proxy->order_fd < 0)
+	proxy->applied_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (proxy->signal_fd < 0 || proxy->order_fd < 0 || proxy->applied_fd < 0)
 		return err_set(err, -errno, "can not wait for signals: %s", strerror(errno));
 	return 0;
 }
 
-int proxy_new(struct config *config, struct proxy **ret, struct err_text *err)
+/* Takes `config` in any case. */
+static int start(struct proxy *proxy, struct config *config, struct err_text *err)
+{
+	struct change change;
+	int r = audit_new(&config->audit, &proxy->audit, err);
+
+	if (r == 0)
+		r = make_workers(proxy, config, err);
+	if (r < 0) {
+		config_free(config);
+		return r;
+	}
+	/* All sockets are bound before the first connection is taken. */
+	r = change_prepare(proxy, config, &change, err);
+	if (r < 0)
+		return r;
+	r = start_workers(proxy, err);
+	if (r < 0) {
+		change_discard(proxy, &change);
+		return r;
+	}
+	change_apply(proxy, &change);
+	reload_started(proxy);
+	return 0;
+}
+
+int proxy_new(const char *config_file, struct config *config, struct proxy **ret,
+	      struct err_text *err)
 {
 	struct proxy *proxy = calloc(1, sizeof(*proxy));
 	int r;
@@ -290,17 +301,15 @@ int proxy_new(struct config *config, struct proxy **ret, struct err_text *err)
 		config_free(config);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	proxy->signal_fd = proxy->order_fd = -1;
+	proxy->signal_fd = proxy->order_fd = proxy->applied_fd = -1;
+	reload_init(proxy);
 	raise_limits();
-	r = open_fds(proxy, err);
-	if (r == 0)
-		r = snapshot_new(config, NULL, &proxy->snapshot, err);
+	proxy->config_file = strdup(config_file);
+	r = proxy->config_file ? open_fds(proxy, err) : err_set(err, -ENOMEM, "out of memory");
 	if (r < 0)
 		config_free(config);
-	if (r == 0)
-		r = audit_new(&config->audit, &proxy->audit, err);
-	if (r == 0)
-		r = start_workers(proxy, err);
+	else
+		r = start(proxy, config, err);
 	if (r < 0) {
 		proxy_free(proxy);
 		return r;
@@ -321,10 +330,15 @@ void proxy_free(struct proxy *proxy)
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
 		worker_free(proxy->workers[i]);
 	audit_free(proxy->audit);
+	listen_table_close(&proxy->table, NULL);
 	snapshot_unref(proxy->snapshot);
 	if (proxy->signal_fd >= 0)
 		close(proxy->signal_fd);
 	if (proxy->order_fd >= 0)
 		close(proxy->order_fd);
+	if (proxy->applied_fd >= 0)
+		close(proxy->applied_fd);
+	reload_fini(proxy);
+	free(proxy->config_file);
 	free(proxy);
 }

@@ -14,12 +14,27 @@
 
 struct proxy;
 
+#define RELOAD_KEYS_BYTES 128
+
+/* What has become of the configuration's changes. Times are CLOCK_REALTIME, 0: never. */
+struct reload_state {
+	uint64_t generation; /* of what is in force: 1 at start, then one more with each change */
+	uint64_t successes, failures; /* reloads, the start is none */
+	uint64_t success_ns;	      /* when what is in force came into force */
+	uint64_t failure_ns;
+	struct err_text failure; /* why the last failure was one */
+	bool failing;		 /* the last attempt failed: files and process differ */
+	char restart_keys[RELOAD_KEYS_BYTES]; /* changed, but only a restart takes them up; "" */
+};
+
 /* Blocks the signals that proxy_run() takes, in this thread and those it starts: call before any
  * thread is made. */
 void proxy_block_signals(void);
 
-/* Opens all sockets and starts the workers. Takes `config` in any case. 0, or -errno with `err`. */
-int proxy_new(struct config *config, struct proxy **ret, struct err_text *err);
+/* Opens all sockets and starts the workers. Takes `config` in any case; it is from `config_file`,
+ * which is read again when it is to change. 0, or -errno with `err`. */
+int proxy_new(const char *config_file, struct config *config, struct proxy **ret,
+	      struct err_text *err);
 /* Serves until a signal or proxy_drain() ends it and the last connection has gone. Main thread. */
 void proxy_run(struct proxy *proxy);
 /* Not running. NULL is fine. */
@@ -27,6 +42,11 @@ void proxy_free(struct proxy *proxy);
 
 /* Any thread: sums of all workers' counters, approximate while they run. */
 void proxy_stats(const struct proxy *proxy, struct stats *ret);
+/* Any thread: as SIGHUP does, and waits for it. 0, or -errno with `err`: all is as before
+ * (-ETIMEDOUT: not yet known). */
+int proxy_reload(struct proxy *proxy, struct err_text *err);
+/* Any thread. */
+void proxy_reload_state(struct proxy *proxy, struct reload_state *ret);
 /* Any thread: as SIGTERM does; at once: as a second one does. */
 void proxy_drain(struct proxy *proxy, bool at_once);
 

@@ -136,7 +136,6 @@ static int route_init(struct route *route, struct route *previous, struct err_te
 {
 	int r;
 
-	route->unix_fd = -1;
 	pthread_mutex_init(&route->addresses_mutex, NULL);
 	route->state = previous ? state_ref(previous->state) : state_new();
 	if (!route->state)
@@ -153,8 +152,6 @@ static int route_init(struct route *route, struct route *previous, struct err_te
 
 static void route_fini(struct route *route)
 {
-	if (route->unix_fd >= 0)
-		unlink(route->config->listen.host);
 	tls_context_unref(route->tls);
 	state_unref(route->state);
 	pthread_mutex_destroy(&route->addresses_mutex);
@@ -189,6 +186,7 @@ int snapshot_new(struct config *config, struct snapshot *previous, struct snapsh
 	if (!snapshot)
 		return err_set(err, -ENOMEM, "out of memory");
 	atomic_init(&snapshot->refs, 1);
+	snapshot->generation = previous ? previous->generation + 1 : 1;
 	snapshot->routes = calloc(config->listener_count, sizeof(*snapshot->routes));
 	if (!snapshot->routes) {
 		free(snapshot);
@@ -216,6 +214,12 @@ int snapshot_new(struct config *config, struct snapshot *previous, struct snapsh
 	return 0;
 }
 
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+	atomic_fetch_add(&snapshot->refs, 1);
+	return snapshot;
+}
+
 void snapshot_unref(struct snapshot *snapshot)
 {
 	if (!snapshot || atomic_fetch_sub(&snapshot->refs, 1) != 1)
@@ -237,7 +241,7 @@ struct route *snapshot_route(struct snapshot *snapshot, const char *name)
 
 struct route *route_ref(struct route *route)
 {
-	atomic_fetch_add(&route->snapshot->refs, 1);
+	snapshot_ref(route->snapshot);
 	return route;
 }
 

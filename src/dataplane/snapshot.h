@@ -41,8 +41,6 @@ struct route {
 	struct tls_context *tls;
 	const struct ktls_support *ktls; /* the snapshot's */
 	bool use_ktls_13, use_ktls_12;
-	int unix_fd; /* the listening socket that all workers share, or -1 (borrowed from worker 0)
-		      */
 	/* The upstream's addresses, renewed by the control side. */
 	pthread_mutex_t addresses_mutex;
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
@@ -51,6 +49,7 @@ struct route {
 
 struct snapshot {
 	atomic_uint refs;
+	uint64_t generation;   /* 1 at start, then one more each time */
 	struct config *config; /* owned */
 	bool ktls_probed;
 	struct ktls_support ktls;
@@ -62,6 +61,7 @@ struct snapshot {
  * on: the states of listeners, addresses of upstreams. 0, or -errno with `err`. Control side. */
 int snapshot_new(struct config *config, struct snapshot *previous, struct snapshot **ret,
 		 struct err_text *err);
+struct snapshot *snapshot_ref(struct snapshot *snapshot); /* any thread */
 /* Any thread; the last reference frees it with its configuration. NULL is fine. */
 void snapshot_unref(struct snapshot *snapshot);
 /* The route of this name, or NULL. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker thread (worker.h): its loop, its listening sockets, and the orders that come from the
- * main thread as messages.
+ * A worker thread (worker.h): its loop, and the orders that come from the main thread as messages.
  */
 #include "dataplane/worker.h"
 
@@ -10,105 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/util.h"
 #include "dataplane/conn.h"
-#include "dataplane/listen_socket.h"
+#include "dataplane/worker_listen.h"
 
 /* Cipher contexts (about 1 KiB each) that active connections of a worker share. */
-#define AEAD_CACHE_SLOTS  256
-#define ACCEPT_BACKOFF_MS 100
+#define AEAD_CACHE_SLOTS 256
 
-struct worker_listener {
-	struct worker *worker;
-	struct route *route;
-	struct loop_accept accept;
-	struct loop_timer backoff;
-	int fd;
-};
-
-static void on_accept(struct loop_accept *accept, int fd);
-
-static void start_backoff(struct worker_listener *listener)
-{
-	struct loop *loop = listener->worker->loop;
-
-	stats_add(&listener->worker->stats.accept_backoffs, 1);
-	loop_timer_set(loop, &listener->backoff,
-		       loop_now_ns(loop) + ACCEPT_BACKOFF_MS * NSEC_PER_MSEC);
-}
-
-/* The first time, and after a back-off. Where the loop can not take the order now, it gets it again
- * a little later. */
-static void start_accepting(struct worker_listener *listener)
-{
-	int fd = listener->fd >= 0 ? listener->fd : listener->accept.fd;
-	int r = loop_accept_start(listener->worker->loop, &listener->accept, fd, on_accept);
-
-	if (r < 0) {
-		log_msg(LOG_WARNING, "accept_failed", "listener %s: %s; tried again in %d ms",
-			listener->route->config->name, strerror(-r), ACCEPT_BACKOFF_MS);
-		start_backoff(listener);
-		return;
-	}
-	listener->fd = -1; /* the loop's now */
-}
-
-static void on_accept(struct loop_accept *accept, int fd)
-{
-	struct worker_listener *listener = container_of(accept, struct worker_listener, accept);
-	struct worker *worker = listener->worker;
-	struct log_line line;
-
-	if (fd >= 0) {
-		conn_accept(worker, listener->route, fd);
-		return;
-	}
-	/* Out of descriptors or memory: the backlog waits in the kernel, and we look again a little
-	 * later. */
-	stats_add(&worker->stats.accept_errors, 1);
-	log_begin(&line, LOG_WARNING, "accept_backoff");
-	log_str(&line, "listener", listener->route->config->name);
-	log_str(&line, "error", strerrorname_np(-fd));
-	log_str(&line, "msg",
-		fd == -EMFILE
-			? "out of file descriptors: raise LimitNOFILE, or lower limits.connections"
-			: NULL);
-	log_u64(&line, "retry_ms", ACCEPT_BACKOFF_MS);
-	log_end(&line);
-	start_backoff(listener);
-}
-
-static void on_backoff_over(struct loop_timer *timer)
-{
-	start_accepting(container_of(timer, struct worker_listener, backoff));
-}
-
-static int open_listeners(struct worker *worker, struct snapshot *snapshot, struct err_text *err)
-{
-	worker->listeners = calloc(snapshot->route_count, sizeof(*worker->listeners));
-	if (!worker->listeners)
-		return err_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < snapshot->route_count; i++) {
-		struct worker_listener *listener = &worker->listeners[i];
-		int fd = listen_socket_open(&snapshot->routes[i], worker->index, err);
-
-		if (fd < 0)
-			return fd;
-		*listener = (struct worker_listener){ .worker = worker,
-						      .route = &snapshot->routes[i],
-						      .fd = fd };
-		listener->accept.fd = -1;
-		listener->backoff.on_fire = on_backoff_over;
-		worker->listener_count++;
-	}
-	return 0;
-}
-
-int worker_new(unsigned int index, enum loop_kind kind, struct snapshot *snapshot,
-	       struct worker **ret, struct err_text *err)
+int worker_new(unsigned int index, enum loop_kind kind, struct worker **ret, struct err_text *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 	int r;
@@ -117,6 +27,8 @@ int worker_new(unsigned int index, enum loop_kind kind, struct snapshot *snapsho
 		return err_set(err, -ENOMEM, "out of memory");
 	worker->index = index;
 	list_init(&worker->conns);
+	list_init(&worker->listeners);
+	list_init(&worker->ending);
 	pipe_pool_init(&worker->pipes);
 	worker->buffer = mmap(NULL, WORKER_BUFFER_BYTES, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -135,9 +47,6 @@ int worker_new(unsigned int index, enum loop_kind kind, struct snapshot *snapsho
 	r = loop_new(kind, &worker->loop, err);
 	if (r < 0)
 		goto fail;
-	r = open_listeners(worker, snapshot, err);
-	if (r < 0)
-		goto fail;
 	*ret = worker;
 	return 0;
 fail:
@@ -153,8 +62,6 @@ static void *worker_main(void *arg)
 
 	snprintf(name, sizeof(name), "worker-%u", worker->index);
 	pthread_setname_np(pthread_self(), name);
-	for (size_t i = 0; i < worker->listener_count; i++)
-		start_accepting(&worker->listeners[i]);
 	r = loop_run(worker->loop);
 	if (r < 0)
 		log_msg(LOG_ERROR, "loop_failed", "worker %u: %s", worker->index, strerror(-r));
@@ -164,21 +71,6 @@ static void *worker_main(void *arg)
 int worker_start(struct worker *worker)
 {
 	return -pthread_create(&worker->thread, NULL, worker_main, worker);
-}
-
-static void stop_accepting(struct worker *worker)
-{
-	for (size_t i = 0; i < worker->listener_count; i++) {
-		struct loop_accept *accept = &worker->listeners[i].accept;
-
-		loop_timer_cancel(worker->loop, &worker->listeners[i].backoff);
-		/* The loop may let go of the socket later, or (a worker without connections stops
-		 * now) only when all workers have ended: until then clients would queue up there
-		 * for nobody. */
-		if (accept->fd >= 0)
-			shutdown(accept->fd, SHUT_RDWR);
-		loop_accept_close(worker->loop, accept);
-	}
 }
 
 /* By when a connection must have ended, from the order to drain on: its listener's deadline, which
@@ -222,13 +114,13 @@ static void on_drain_order(struct loop_msg *msg)
 	struct worker *worker = order->worker;
 
 	worker->draining = true;
-	stop_accepting(worker);
+	worker_listen_end(worker);
 	worker->drain_ns = loop_now_ns(worker->loop);
 	worker->drain_deadline_ms = order->deadline_ms;
 	worker->drain_timer.on_fire = on_drain_timer;
 	loop_timer_set(worker->loop, &worker->drain_timer, worker->drain_ns);
 	free(order);
-	worker_on_conn_gone(worker);
+	worker_check_end(worker);
 }
 
 void worker_drain(struct worker *worker, uint64_t deadline_ms)
@@ -243,9 +135,9 @@ void worker_drain(struct worker *worker, uint64_t deadline_ms)
 	loop_post(worker->loop, &order->msg);
 }
 
-void worker_on_conn_gone(struct worker *worker)
+void worker_check_end(struct worker *worker)
 {
-	if (!worker->draining || worker->conn_count)
+	if (!worker->draining || worker->conn_count || !list_empty(&worker->ending))
 		return;
 	loop_timer_cancel(worker->loop, &worker->drain_timer);
 	loop_stop(worker->loop);
@@ -260,12 +152,9 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
-	for (size_t i = 0; i < worker->listener_count; i++)
-		if (worker->listeners[i].fd >= 0)
-			close(worker->listeners[i].fd);
-	free(worker->listeners);
 	if (worker->loop)
 		loop_free(worker->loop);
+	worker_listen_fini(worker);
 	if (worker->aead_cache)
 		aead_cache_free(worker->aead_cache);
 	pipe_pool_fini(&worker->pipes);

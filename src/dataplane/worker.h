@@ -7,6 +7,7 @@
 #define SALLYPORT_DATAPLANE_WORKER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,7 +23,6 @@
 #define WORKER_BUFFER_BYTES (RELAY_BATCH_BYTES + 16 * 64 + 2 * TLS_RECORD_BYTES_MAX)
 
 struct audit;
-struct worker_listener;
 
 struct worker {
 	unsigned int index;
@@ -34,8 +34,8 @@ struct worker {
 	struct audit *audit;	/* the proxy's, NULL: none */
 	struct list_node conns; /* live, oldest first */
 	uint64_t conn_count, next_conn_id;
-	struct worker_listener *listeners;
-	size_t listener_count;
+	struct list_node listeners, ending; /* struct worker_listener: worker_listen.c */
+	atomic_uint_fast64_t generation;    /* of the snapshot that new connections get */
 	struct stats stats; /* written by this thread, read by others when it has stopped, or as
 			       approximate */
 	struct loop_timer drain_timer;
@@ -43,9 +43,8 @@ struct worker {
 	bool draining;
 };
 
-/* Creates the loop, the buffers and the listening sockets of all routes. 0 or -errno with `err`. */
-int worker_new(unsigned int index, enum loop_kind kind, struct snapshot *snapshot,
-	       struct worker **ret, struct err_text *err);
+/* Creates the loop and the buffers; it listens to nothing yet. 0 or -errno with `err`. */
+int worker_new(unsigned int index, enum loop_kind kind, struct worker **ret, struct err_text *err);
 int worker_start(struct worker *worker);
 /* Any thread: stop accepting, let connections finish, end the rest after their listener's
  * timeouts.drain, or `deadline_ms` if that is less (0: at once). */
@@ -53,7 +52,7 @@ void worker_drain(struct worker *worker, uint64_t deadline_ms);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);
 
-/* A connection has gone: the last one ends a draining worker. */
-void worker_on_conn_gone(struct worker *worker);
+/* A connection or a listener has gone: the last one ends a draining worker. */
+void worker_check_end(struct worker *worker);
 
 #endif

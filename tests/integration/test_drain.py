@@ -172,7 +172,7 @@ def test_many_signals(new_door):
         door.round_trip(client)
         client.finish()
         client.expect_end("close_notify")
-    wait_until("a word about the reload", lambda: door.proxy.lines(event="reload"))
+    wait_until("the reloads", lambda: door.proxy.lines(event="reloaded"))
     for _ in range(5):
         door.proxy.signal(signal.SIGTERM)
     stopped(door)

@@ -114,8 +114,7 @@ class Proxy:
     # Life.
     def start(self):
         self._log, self._log_at, self._log_rest, self._begun = [], 0, b"", {}
-        path = self.folder / "config.yaml"
-        path.write_text(json.dumps(self.config, indent=1))
+        path = self.write_config()
         with open(self.log_path, "wb") as log:
             if self._on_log:
                 self._on_log(self.log_path)
@@ -136,6 +135,23 @@ class Proxy:
             raise
         self.base_fds, self.base_pipes = self.fds(), self.pipes()
         return self
+
+    def write_config(self):
+        """Writes self.config; the file is replaced whole."""
+        path = self.folder / "config.yaml"
+        fresh = self.folder / "config.yaml.new"
+        fresh.write_text(json.dumps(self.config, indent=1))
+        fresh.rename(path)
+        return path
+
+    def reload(self, outcome="reloaded", number=signal.SIGHUP):
+        """Asks for a reload and returns the line about it."""
+        before = len(self.lines(event=outcome))
+        if outcome == "reload_failed":
+            self.expected_errors.add(outcome)
+        self.signal(number)
+        return wait_until(lambda: f"a reload that ends as {outcome}:\n{self.tail()}",
+                          lambda: self.lines(event=outcome)[before:])[0]
 
     def _before_exec(self):
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -40,7 +40,6 @@ void rig_init(struct rig *rig)
 	rig->route.snapshot = &rig->snapshot;
 	rig->route.state = &rig->state;
 	rig->route.config = &rig->config;
-	rig->route.unix_fd = -1;
 	pthread_mutex_init(&rig->route.addresses_mutex, NULL);
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "config/load.h"
+#include "dataplane/worker_listen.h"
 #include "lib/failing_alloc.h"
 #include "lib/fake_ktls.h"
 #include "unit/tls/pki.h"
@@ -514,6 +515,8 @@ static void test_start(void **state)
 		struct config *config = two_listeners();
 		struct snapshot *snapshot = NULL;
 		struct worker *worker = NULL;
+		struct worker_plan *plan = NULL;
+		struct listen_table none = { .count = 0 }, table = none;
 		struct err_text err = { "" };
 		int r;
 
@@ -522,11 +525,17 @@ static void test_start(void **state)
 		if (r < 0)
 			config_free(config);
 		else
-			r = worker_new(0, LOOP_EPOLL, snapshot, &worker, &err);
+			r = listen_table_open(&none, config, 1, &table, &err);
+		if (r == 0)
+			r = worker_new(0, LOOP_EPOLL, &worker, &err);
+		if (r == 0)
+			r = worker_plan_new(worker, 1, snapshot, &table, &plan, &err);
 		failed = failing_alloc_disarm();
 		if (r < 0 && (!failed || !err.text[0]))
 			fail_msg("allocation %lu: %d, \"%s\"", n, r, err.text);
+		worker_plan_free(plan);
 		worker_free(worker);
+		listen_table_close(&table, NULL);
 		snapshot_unref(snapshot);
 	}
 	assert_true(n > 5 && n < ALLOCATION_MAX);

@@ -191,7 +191,6 @@ static void test_rules(void **state)
 
 struct listener {
 	struct config_listener config;
-	struct route route;
 	struct err_text err;
 	char text[160];
 };
@@ -203,8 +202,6 @@ static void listener_init(struct listener *l, const char *text)
 	assert_int_equal(parse_endpoint(text, &l->config.listen), 0);
 	l->config.name = (char *)"front";
 	l->config.listen_text = l->text;
-	l->route.config = &l->config;
-	l->route.unix_fd = -1;
 }
 
 /* A loopback address that nobody listens on now. */
@@ -231,14 +228,14 @@ static void test_workers_share_an_address(void **state)
 	free_address(address);
 	listener_init(&ours, address);
 	for (unsigned int i = 0; i < 3; i++) {
-		fds[i] = listen_socket_open(&ours.route, i, &ours.err);
+		fds[i] = listen_socket_open(&ours.config, i == 0, &ours.err);
 		assert_true(fds[i] >= 0);
 		assert_true(fcntl(fds[i], F_GETFL) & O_NONBLOCK);
 		assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
 	}
 	/* A second instance of the program must not share it silently. */
 	listener_init(&second, address);
-	assert_int_equal(listen_socket_open(&second.route, 0, &second.err), -EADDRINUSE);
+	assert_int_equal(listen_socket_open(&second.config, true, &second.err), -EADDRINUSE);
 	assert_non_null(strstr(second.err.text, "another program listens there"));
 	assert_non_null(strstr(second.err.text, "ss -ltnp"));
 	assert_non_null(strstr(second.err.text, address));
@@ -253,7 +250,7 @@ static void test_address_of_nobody(void **state)
 
 	(void)state;
 	listener_init(&l, "192.0.2.1:9093");
-	assert_int_equal(listen_socket_open(&l.route, 0, &l.err), -EADDRNOTAVAIL);
+	assert_int_equal(listen_socket_open(&l.config, true, &l.err), -EADDRNOTAVAIL);
 	assert_non_null(strstr(l.err.text, "no interface has this address"));
 }
 
@@ -304,24 +301,20 @@ static int unix_connect(void)
 static void test_stale_unix_socket_is_replaced(void **state)
 {
 	struct listener l;
-	int fd, second, client;
+	int fd, client;
 
 	(void)state;
 	close(unix_listen(1)); /* its file stays */
 	assert_int_equal(unix_connect(), -1);
 	listener_init(&l, socket_text);
-	fd = listen_socket_open(&l.route, 0, &l.err);
+	fd = listen_socket_open(&l.config, true, &l.err);
 	assert_true(fd >= 0);
-	/* The workers share the one socket. */
-	second = listen_socket_open(&l.route, 1, &l.err);
-	assert_true(second >= 0);
 	client = unix_connect();
 	assert_true(client >= 0);
 	close(client);
-	client = accept(second, NULL, NULL);
+	client = accept(fd, NULL, NULL);
 	assert_true(client >= 0);
 	close(client);
-	close(second);
 	close(fd);
 }
 
@@ -332,10 +325,9 @@ static void test_live_unix_socket_is_left_alone(void **state)
 
 	(void)state;
 	listener_init(&l, socket_text);
-	assert_int_equal(listen_socket_open(&l.route, 0, &l.err), -EADDRINUSE);
+	assert_int_equal(listen_socket_open(&l.config, true, &l.err), -EADDRINUSE);
 	assert_non_null(strstr(l.err.text, "another program listens there"));
 	assert_non_null(strstr(l.err.text, "ss -lxp"));
-	assert_true(l.route.unix_fd < 0);
 	client = unix_connect();
 	assert_true(client >= 0);
 	close(client);
@@ -364,7 +356,7 @@ static void test_busy_unix_socket_does_not_hang_us(void **state)
 	listener_init(&l, socket_text);
 	sigaction(SIGALRM, &action, NULL);
 	alarm(20);
-	assert_int_equal(listen_socket_open(&l.route, 0, &l.err), -EADDRINUSE);
+	assert_int_equal(listen_socket_open(&l.config, true, &l.err), -EADDRINUSE);
 	alarm(0);
 	assert_false(hung);
 	while (count)
@@ -381,7 +373,7 @@ static void test_file_in_the_way_is_not_removed(void **state)
 	(void)state;
 	close(file);
 	listener_init(&l, socket_text);
-	assert_int_equal(listen_socket_open(&l.route, 0, &l.err), -EADDRINUSE);
+	assert_int_equal(listen_socket_open(&l.config, true, &l.err), -EADDRINUSE);
 	assert_int_equal(stat(socket_path, &st), 0);
 	assert_true(S_ISREG(st.st_mode));
 }

@@ -17,12 +17,15 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "dataplane/worker_listen.h"
 
 struct scene {
 	struct config_listener config;
 	struct listener_state state;
 	struct route route;
 	struct snapshot snapshot;
+	struct config whole;
+	struct listen_table table;
 	struct worker *worker;
 	struct sockaddr_in address;
 	char text[32];
@@ -77,7 +80,8 @@ static void scene_init(struct scene *s)
 	s->route.snapshot = &s->snapshot;
 	s->route.state = &s->state;
 	s->route.config = &s->config;
-	s->route.unix_fd = -1;
+	s->whole = (struct config){ .listeners = &s->config, .listener_count = 1 };
+	s->snapshot.generation = 1;
 	pthread_mutex_init(&s->route.addresses_mutex, NULL);
 	s->snapshot.routes = &s->route;
 	s->snapshot.route_count = 1;
@@ -85,20 +89,34 @@ static void scene_init(struct scene *s)
 
 static void scene_start(struct scene *s, enum loop_kind kind)
 {
+	struct worker_plan *plan = NULL;
+	struct listen_table none = { .count = 0 };
 	struct err_text err = { "" };
 
-	if (worker_new(0, kind, &s->snapshot, &s->worker, &err) < 0)
+	if (listen_table_open(&none, &s->whole, 1, &s->table, &err) < 0 ||
+	    worker_new(0, kind, &s->worker, &err) < 0 ||
+	    worker_plan_new(s->worker, 1, &s->snapshot, &s->table, &plan, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(worker_start(s->worker), 0);
+	worker_plan_post(plan, -1);
+}
+
+/* When it ends it has let go of everything. */
+static void scene_end(struct scene *s)
+{
+	worker_join(s->worker);
+	assert_int_equal(s->worker->conn_count, 0);
+	worker_free(s->worker);
+	assert_int_equal(atomic_load(&s->snapshot.refs), 1);
+	assert_int_equal(atomic_load(&s->state.connections), 0);
+	pthread_mutex_destroy(&s->route.addresses_mutex);
 }
 
 static void scene_stop(struct scene *s, uint64_t deadline_ms)
 {
 	worker_drain(s->worker, deadline_ms);
-	worker_join(s->worker);
-	assert_int_equal(s->worker->conn_count, 0);
-	worker_free(s->worker);
-	pthread_mutex_destroy(&s->route.addresses_mutex);
+	listen_table_close(&s->table, NULL);
+	scene_end(s);
 }
 
 /* One test, on each back end that there is. */
@@ -132,6 +150,14 @@ static void expect_counter(const uint64_t *counter, uint64_t at_least)
 	unsigned int tries = 0;
 
 	while (__atomic_load_n(counter, __ATOMIC_RELAXED) < at_least)
+		assert_true(rig_patience(&tries));
+}
+
+static void expect_refs(struct snapshot *snapshot, unsigned int refs)
+{
+	unsigned int tries = 0;
+
+	while (atomic_load(&snapshot->refs) != refs)
 		assert_true(rig_patience(&tries));
 }
 
@@ -184,18 +210,16 @@ static void drain_with_a_stalled_handshake(enum loop_kind kind)
 	assert_int_equal(send(client, "\26\3\1", 3, 0), 3);
 	expect_counter(&s.worker->stats.accepted, 1);
 	worker_drain(s.worker, 1);
+	listen_table_close(&s.table, NULL);
 	assert_true(has_ended(client));
-	worker_join(s.worker);
-	assert_int_equal(s.worker->stats.closes[CLOSE_DRAIN], 1);
-	assert_int_equal(atomic_load(&s.state.connections), 0);
+	expect_counter(&s.worker->stats.closes[CLOSE_DRAIN], 1);
+	scene_end(&s);
 	/* Nobody listens any more. */
 	late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(late, (struct sockaddr *)&s.address, sizeof(s.address)), -1);
 	assert_int_equal(errno, ECONNREFUSED);
 	close(late);
 	close(client);
-	worker_free(s.worker);
-	pthread_mutex_destroy(&s.route.addresses_mutex);
 }
 
 static void test_drain_with_a_stalled_handshake(void **state)
@@ -321,27 +345,118 @@ static void test_first_accept_fails(void **state)
 	on_each_loop(first_accept_fails);
 }
 
-static void address_in_use(enum loop_kind kind)
+/* A second configuration for the same worker. */
+struct next {
+	struct config_listener config;
+	struct route route;
+	struct snapshot snapshot;
+	struct listen_table table;
+};
+
+static void next_init(struct next *n, struct scene *s)
 {
-	struct scene s, second;
-	struct err_text err;
-	size_t before;
+	memset(n, 0, sizeof(*n));
+	n->config = s->config;
+	atomic_init(&n->snapshot.refs, 1);
+	n->route.snapshot = &n->snapshot;
+	n->route.state = &s->state;
+	n->route.config = &n->config;
+	pthread_mutex_init(&n->route.addresses_mutex, NULL);
+	n->snapshot.routes = &n->route;
+	n->snapshot.generation = 2;
+}
+
+/* The main thread's part of a change. */
+static void next_apply(struct next *n, struct scene *s)
+{
+	struct worker_plan *plan = NULL;
+	struct err_text err = { "" };
+	unsigned int tries = 0;
+
+	if (worker_plan_new(s->worker, 1, &n->snapshot, &n->table, &plan, &err) < 0)
+		fail_msg("%s", err.text);
+	worker_plan_post(plan, -1);
+	listen_table_close(&s->table, &n->table);
+	s->table = n->table;
+	while (worker_generation(s->worker) < 2)
+		assert_true(rig_patience(&tries));
+}
+
+/* The socket goes on, who is there keeps what it came by, who comes later gets the new. */
+static void change_over(enum loop_kind kind)
+{
+	struct err_text err = { "" };
+	int old, fresh, refused;
+	struct scene s;
+	struct next n;
 
 	scene_init(&s);
 	scene_start(&s, kind);
-	scene_init(&second);
-	second.config.listen = s.config.listen;
-	before = open_fds();
-	assert_int_equal(worker_new(0, kind, &second.snapshot, &second.worker, &err), -EADDRINUSE);
-	assert_non_null(strstr(err.text, "another program listens there"));
-	assert_int_equal(open_fds(), before);
+	old = client_of(&s);
+	expect_counter(&s.worker->stats.accepted, 1);
+	next_init(&n, &s);
+	n.config.limits.connections = 2;
+	n.snapshot.route_count = 1;
+	s.table.groups[0]->workers_have_it = true;
+	assert_int_equal(
+		listen_table_open(&s.table,
+				  &(struct config){ .listeners = &n.config, .listener_count = 1 },
+				  1, &n.table, &err),
+		0);
+	assert_ptr_equal(n.table.groups[0], s.table.groups[0]);
+	next_apply(&n, &s);
+	/* One connection is all that still needs the first one. */
+	assert_int_equal(atomic_load(&s.snapshot.refs), 2);
+	fresh = client_of(&s);
+	expect_counter(&s.worker->stats.accepted, 2);
+	refused = client_of(&s); /* the state counts the old one too */
+	expect_counter(&s.worker->stats.closes[CLOSE_LIMIT_CONNECTIONS], 1);
+	assert_true(has_ended(refused));
+	close(refused);
+	close(old);
+	expect_counter(&s.worker->stats.closes[CLOSE_HANDSHAKE_CLOSED], 1);
+	expect_refs(&s.snapshot, 1);
+	close(fresh);
 	scene_stop(&s, 0);
+	assert_int_equal(atomic_load(&n.snapshot.refs), 1);
+	pthread_mutex_destroy(&n.route.addresses_mutex);
 }
 
-static void test_address_in_use(void **state)
+static void test_change_over(void **state)
 {
 	(void)state;
-	on_each_loop(address_in_use);
+	on_each_loop(change_over);
+}
+
+/* Nobody listens there any more, but who is there stays. */
+static void listener_removed(enum loop_kind kind)
+{
+	int client, late;
+	struct scene s;
+	struct next n;
+
+	scene_init(&s);
+	scene_start(&s, kind);
+	client = client_of(&s);
+	expect_counter(&s.worker->stats.accepted, 1);
+	next_init(&n, &s);
+	next_apply(&n, &s);
+	expect_refs(&s.snapshot, 2);
+	late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(late, (struct sockaddr *)&s.address, sizeof(s.address)), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	close(late);
+	assert_int_equal(send(client, "\26\3\1", 3, 0), 3);
+	close(client);
+	expect_counter(&s.worker->stats.closes[CLOSE_HANDSHAKE_CLOSED], 1);
+	scene_stop(&s, 0);
+	pthread_mutex_destroy(&n.route.addresses_mutex);
+}
+
+static void test_listener_removed(void **state)
+{
+	(void)state;
+	on_each_loop(listener_removed);
 }
 
 int main(void)
@@ -352,7 +467,8 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_accept_backs_off),
 		cmocka_unit_test(test_first_accept_fails),
-		cmocka_unit_test(test_address_in_use),
+		cmocka_unit_test(test_change_over),
+		cmocka_unit_test(test_listener_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

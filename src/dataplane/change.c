@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From one configuration to the next (proxy_impl.h), the first one included: a snapshot, the
+ * listening sockets, a plan for each worker. All of it is prepared before anything is touched, and
+ * then put in force without a step that could fail. Main thread.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "dataplane/proxy_impl.h"
+
+int change_prepare(struct proxy *proxy, struct config *config, struct change *ret,
+		   struct err_text *err)
+{
+	struct change change = { .plan_count = 0 };
+	int r = snapshot_new(config, proxy->snapshot, &change.snapshot, err);
+
+	if (r < 0) {
+		config_free(config);
+		return r;
+	}
+	r = listen_table_open(&proxy->table, config, proxy->worker_count, &change.table, err);
+	for (unsigned int i = 0; i < proxy->worker_count && r == 0; i++) {
+		r = worker_plan_new(proxy->workers[i], proxy->worker_count, change.snapshot,
+				    &change.table, &change.plans[i], err);
+		change.plan_count += r == 0;
+	}
+	if (r < 0) {
+		change_discard(proxy, &change);
+		return r;
+	}
+	*ret = change;
+	return 0;
+}
+
+void change_discard(struct proxy *proxy, struct change *change)
+{
+	for (unsigned int i = 0; i < change->plan_count; i++)
+		worker_plan_free(change->plans[i]);
+	listen_table_close(&change->table, &proxy->table);
+	snapshot_unref(change->snapshot);
+}
+
+static void log_listener(const char *event, const struct config_listener *listener)
+{
+	struct log_line line;
+
+	log_begin(&line, LOG_INFO, event);
+	log_str(&line, "listener", listener->name);
+	log_str(&line, "role", listener->role == CONFIG_ROLE_FRONT ? "front" : "egress");
+	log_str(&line, "listen", listener->listen_text);
+	log_str(&line, "upstream", listener->upstream_text);
+	log_end(&line);
+}
+
+static bool has_group(const struct listen_table *table, const struct listen_group *group)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->groups[i] == group)
+			return true;
+	return false;
+}
+
+/* Which doors open and which close. */
+static void log_doors(const struct proxy *proxy, const struct change *change)
+{
+	for (size_t i = 0; i < proxy->table.count; i++)
+		if (!has_group(&change->table, proxy->table.groups[i]))
+			log_listener("listening_ended", proxy->snapshot->routes[i].config);
+	for (size_t i = 0; i < change->table.count; i++)
+		if (!change->table.groups[i]->workers_have_it)
+			log_listener("listening", change->snapshot->routes[i].config);
+}
+
+void change_apply(struct proxy *proxy, struct change *change)
+{
+	log_doors(proxy, change);
+	for (unsigned int i = 0; i < change->plan_count; i++)
+		worker_plan_post(change->plans[i], proxy->applied_fd);
+	for (size_t i = 0; i < change->table.count; i++)
+		change->table.groups[i]->workers_have_it = true;
+	listen_table_close(&proxy->table, &change->table);
+	proxy->table = change->table;
+	snapshot_unref(proxy->snapshot);
+	proxy->snapshot = change->snapshot;
+}

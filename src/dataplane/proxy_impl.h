@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of the running proxy: shared by the files that make up its main thread (proxy.c, reload.c)
+ * and by nobody else. Unless it says otherwise, the main thread alone touches it.
+ */
+#ifndef SALLYPORT_DATAPLANE_PROXY_IMPL_H
+#define SALLYPORT_DATAPLANE_PROXY_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "dataplane/listen_group.h"
+#include "dataplane/proxy.h"
+#include "dataplane/snapshot.h"
+#include "dataplane/worker.h"
+#include "dataplane/worker_listen.h"
+
+/* What was read at start and stays in force until the next one. */
+struct settings_at_start {
+	unsigned int workers;
+	enum config_loop loop;
+	enum log_format log_format;
+};
+
+/* Orders of other threads to reload, and what came of it. All under the mutex. */
+struct reload_orders {
+	pthread_mutex_t mutex;
+	pthread_cond_t carried_out_cond;
+	uint64_t ordered, carried_out;
+	int result; /* of the last one */
+	struct err_text text;
+	struct reload_state state;
+};
+
+struct proxy {
+	char *config_file;
+	struct settings_at_start at_start;
+	struct snapshot *snapshot; /* what new connections get; a reference */
+	struct listen_table table; /* where they come in */
+	struct audit *audit; /* NULL: none */
+	struct worker *workers[WORKERS_MAX];
+	unsigned int worker_count, started_count;
+	int signal_fd, order_fd;    /* what the main thread waits for */
+	int applied_fd;		    /* workers write when they have carried out a plan */
+	atomic_uint drains_ordered; /* by other threads */
+	unsigned int drains;	    /* orders to drain so far, signals too */
+	struct reload_orders orders;
+	uint64_t resolved_ns, trimmed_ns;
+	uint64_t trimmed_handshakes; /* handshakes at the last trim */
+};
+
+/* All that the workers need to change to another configuration. */
+struct change {
+	struct snapshot *snapshot; /* a reference */
+	struct listen_table table;
+	struct worker_plan *plans[WORKERS_MAX];
+	unsigned int plan_count;
+};
+
+/* Everything that may fail: files are read, sockets opened. Takes `config` in any case. 0, or
+ * -errno with `err`; nothing has changed then. */
+int change_prepare(struct proxy *proxy, struct config *config, struct change *ret,
+		   struct err_text *err);
+void change_discard(struct proxy *proxy, struct change *change);
+/* Hands it to the workers, which must run, and closes what is not listened on any more. */
+void change_apply(struct proxy *proxy, struct change *change);
+
+void reload_init(struct proxy *proxy);
+void reload_fini(struct proxy *proxy);
+/* The first configuration is in force. */
+void reload_started(struct proxy *proxy);
+/* Reads the configuration and all its files again, and changes to it; or says why not, and all
+ * stays as it was. */
+void reload(struct proxy *proxy);
+/* Carries out what other threads have ordered. */
+void reload_on_order(struct proxy *proxy);
+/* No more reloads: who waits for one is told. */
+void reload_end(struct proxy *proxy);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changing the configuration of the running proxy: the file is loaded and everything that it names
+ * is read before anything changes; if any of it is wrong, all stays as it was, and the log and the
+ * state say what is wrong. Connections that live do not notice.
+ *
+ * The main thread does it; proxy_reload() lets other threads order it and wait for the outcome.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "config/load.h"
+#include "dataplane/proxy_impl.h"
+
+#define WORKERS_ANSWER_NS (10 * NSEC_PER_SEC)
+#define ORDER_WAIT_SEC	  30
+
+void reload_init(struct proxy *proxy)
+{
+	struct reload_orders *orders = &proxy->orders;
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&orders->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&orders->carried_out_cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void reload_fini(struct proxy *proxy)
+{
+	pthread_cond_destroy(&proxy->orders.carried_out_cond);
+	pthread_mutex_destroy(&proxy->orders.mutex);
+}
+
+static bool workers_have(struct proxy *proxy, uint64_t generation)
+{
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		if (worker_generation(proxy->workers[i]) < generation)
+			return false;
+	return true;
+}
+
+/* New connections are served by the new snapshot when this returns. A worker that hangs gets the
+ * news whenever it is back. */
+static void wait_for_workers(struct proxy *proxy)
+{
+	struct pollfd pfd = { .fd = proxy->applied_fd, .events = POLLIN };
+	uint64_t until_ns = clock_monotonic_ns() + WORKERS_ANSWER_NS;
+	eventfd_t count;
+
+	while (!workers_have(proxy, proxy->snapshot->generation)) {
+		if (clock_monotonic_ns() > until_ns) {
+			log_msg(LOG_WARNING, "reload",
+				"not all workers have answered yet; they will change over when "
+				"they do");
+			return;
+		}
+		poll(&pfd, 1, 100);
+		eventfd_read(proxy->applied_fd, &count);
+	}
+}
+
+static void add_word(char *words, size_t room, const char *word)
+{
+	size_t used = strlen(words);
+
+	snprintf(words + used, room - used, "%s%s", used ? ", " : "", word);
+}
+
+/* The keys that this process can not change while it runs, as far as they differ. */
+static void find_restart_keys(const struct proxy *proxy, const struct config *config,
+			      char ret[RELOAD_KEYS_BYTES])
+{
+	ret[0] = 0;
+	if (config->workers != proxy->at_start.workers)
+		add_word(ret, RELOAD_KEYS_BYTES, "workers");
+	if (config->loop != proxy->at_start.loop)
+		add_word(ret, RELOAD_KEYS_BYTES, "loop");
+	if (config->log_format != proxy->at_start.log_format)
+		add_word(ret, RELOAD_KEYS_BYTES, "log.format");
+}
+
+/* Each problem a line; the first error, for the state, in `err`. */
+static void tell_problems(const struct proxy *proxy, const struct config_problems *problems,
+			  struct err_text *err)
+{
+	bool told = false;
+
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct config_problem *p = &problems->items[i];
+
+		log_msg(LOG_WARNING, "config", "%s:%u:%u: %s: %s", proxy->config_file, p->line,
+			p->column, p->path, p->text);
+		if (p->severity != CONFIG_ERROR || told)
+			continue;
+		told = true;
+		err_set(err, 0, "%s:%u:%u: %s%s%s", proxy->config_file, p->line, p->column, p->path,
+			p->path[0] ? ": " : "", p->text);
+	}
+}
+
+static int load(const struct proxy *proxy, struct config **ret, struct err_text *err)
+{
+	cleanup_free struct config_problems *problems = calloc(1, sizeof(*problems));
+	int r;
+
+	if (!problems)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = config_load(proxy->config_file, ret, problems);
+	tell_problems(proxy, problems, err);
+	return r;
+}
+
+/* The log's level goes with the file, unless the file has it as before: somebody may have changed
+ * it by hand meanwhile. */
+static void change_log_level(enum log_level before, enum log_level now)
+{
+	if (now != before)
+		log_set_level(now);
+}
+
+static int try_reload(struct proxy *proxy, char ret_restart_keys[RELOAD_KEYS_BYTES],
+		      struct err_text *err)
+{
+	enum log_level level = proxy->snapshot->config->log_level;
+	struct config *config = NULL;
+	struct change change;
+	int r;
+
+	if (proxy->drains)
+		return err_set(err, -ESHUTDOWN, "the proxy is draining: nothing is reloaded");
+	r = load(proxy, &config, err);
+	if (r == 0)
+		r = change_prepare(proxy, config, &change, err);
+	if (r < 0)
+		return r;
+	change_apply(proxy, &change);
+	wait_for_workers(proxy);
+	change_log_level(level, proxy->snapshot->config->log_level);
+	find_restart_keys(proxy, proxy->snapshot->config, ret_restart_keys);
+	return 0;
+}
+
+static void log_outcome(const struct proxy *proxy, int result, const char *restart_keys,
+			const struct err_text *err)
+{
+	struct log_line line;
+
+	if (result < 0) {
+		log_msg(LOG_ERROR, "reload_failed", "%s; the old configuration stays in force",
+			err->text);
+		return;
+	}
+	log_begin(&line, LOG_INFO, "reloaded");
+	log_u64(&line, "generation", proxy->snapshot->generation);
+	log_u64(&line, "listeners", proxy->snapshot->route_count);
+	log_end(&line);
+	if (restart_keys[0])
+		log_msg(LOG_WARNING, "reload",
+			"%s: changed, but needs a restart; the rest is in "
+			"force",
+			restart_keys);
+}
+
+/* Under the mutex. */
+static void note_success(struct proxy *proxy, const char *restart_keys)
+{
+	struct reload_state *state = &proxy->orders.state;
+
+	state->generation = proxy->snapshot->generation;
+	state->success_ns = clock_realtime_ns();
+	state->failing = false;
+	snprintf(state->restart_keys, sizeof(state->restart_keys), "%s", restart_keys);
+}
+
+void reload_started(struct proxy *proxy)
+{
+	const struct config *config = proxy->snapshot->config;
+
+	proxy->at_start = (struct settings_at_start){ .workers = config->workers,
+						      .loop = config->loop,
+						      .log_format = config->log_format };
+	pthread_mutex_lock(&proxy->orders.mutex);
+	note_success(proxy, "");
+	pthread_mutex_unlock(&proxy->orders.mutex);
+}
+
+void reload(struct proxy *proxy)
+{
+	struct reload_orders *orders = &proxy->orders;
+	char restart_keys[RELOAD_KEYS_BYTES] = "";
+	struct err_text err = { "" };
+	uint64_t ordered;
+	int r;
+
+	pthread_mutex_lock(&orders->mutex);
+	ordered = orders->ordered; /* who orders from here on wants another one */
+	pthread_mutex_unlock(&orders->mutex);
+	r = try_reload(proxy, restart_keys, &err);
+	log_outcome(proxy, r, restart_keys, &err);
+	pthread_mutex_lock(&orders->mutex);
+	if (r == 0) {
+		orders->state.successes++;
+		note_success(proxy, restart_keys);
+	} else {
+		orders->state.failures++;
+		orders->state.failing = true;
+		orders->state.failure_ns = clock_realtime_ns();
+		orders->state.failure = err;
+	}
+	orders->result = r;
+	orders->text = err;
+	orders->carried_out = MAX(orders->carried_out, ordered);
+	pthread_cond_broadcast(&orders->carried_out_cond);
+	pthread_mutex_unlock(&orders->mutex);
+}
+
+void reload_on_order(struct proxy *proxy)
+{
+	struct reload_orders *orders = &proxy->orders;
+	bool ordered;
+
+	pthread_mutex_lock(&orders->mutex);
+	ordered = orders->ordered > orders->carried_out;
+	pthread_mutex_unlock(&orders->mutex);
+	if (ordered)
+		reload(proxy);
+}
+
+void reload_end(struct proxy *proxy)
+{
+	struct reload_orders *orders = &proxy->orders;
+
+	pthread_mutex_lock(&orders->mutex);
+	orders->carried_out = UINT64_MAX;
+	orders->result = err_set(&orders->text, -ESHUTDOWN, "the proxy has stopped");
+	pthread_cond_broadcast(&orders->carried_out_cond);
+	pthread_mutex_unlock(&orders->mutex);
+}
+
+int proxy_reload(struct proxy *proxy, struct err_text *err)
+{
+	struct reload_orders *orders = &proxy->orders;
+	struct timespec until;
+	uint64_t order;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ORDER_WAIT_SEC;
+	pthread_mutex_lock(&orders->mutex);
+	order = ++orders->ordered;
+	eventfd_write(proxy->order_fd, 1);
+	while (orders->carried_out < order && r == 0)
+		r = pthread_cond_timedwait(&orders->carried_out_cond, &orders->mutex, &until);
+	if (orders->carried_out < order) {
+		r = err_set(err, -ETIMEDOUT, "no answer within %d s; the log will tell",
+			    ORDER_WAIT_SEC);
+	} else {
+		r = orders->result;
+		err_set(err, 0, "%s", orders->text.text);
+	}
+	pthread_mutex_unlock(&orders->mutex);
+	return r;
+}
+
+void proxy_reload_state(struct proxy *proxy, struct reload_state *ret)
+{
+	pthread_mutex_lock(&proxy->orders.mutex);
+	*ret = proxy->orders.state;
+	pthread_mutex_unlock(&proxy->orders.mutex);
+}
