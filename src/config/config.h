@@ -14,6 +14,7 @@
 #include "base/parse.h"
 
 enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
+enum config_reload { CONFIG_RELOAD_AUTO, CONFIG_RELOAD_MANUAL };
 enum config_role { CONFIG_ROLE_FRONT, CONFIG_ROLE_EGRESS };
 enum config_ktls { CONFIG_KTLS_AUTO, CONFIG_KTLS_REQUIRED, CONFIG_KTLS_OFF };
 enum config_splice { CONFIG_SPLICE_AUTO, CONFIG_SPLICE_ON, CONFIG_SPLICE_OFF };
@@ -114,6 +115,7 @@ struct config_marks {
 struct config {
 	unsigned int workers; /* 0 = one a core */
 	enum config_loop loop;
+	enum config_reload reload;
 	enum log_level log_level;
 	enum log_format log_format;
 	unsigned int log_rate; /* lines a second of one event, 0 = off */

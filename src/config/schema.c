@@ -29,6 +29,12 @@
 #define MARK(type, field) .mark_offset = offsetof(type, marks.field)
 #define SECTION_OF(table) .keys = table, .key_count = ARRAY_SIZE(table)
 
+static const struct schema_word reload_words[] = {
+	{ "auto", CONFIG_RELOAD_AUTO },
+	{ "manual", CONFIG_RELOAD_MANUAL },
+	{ NULL, 0 },
+};
+
 static const struct schema_word loop_words[] = {
 	{ "auto", CONFIG_LOOP_AUTO },
 	{ "io_uring", CONFIG_LOOP_IO_URING },
@@ -461,6 +467,12 @@ static const struct schema_key root_keys[] = {
 	  .words = loop_words,
 	  .preset = "auto",
 	  .help = "kernel interface of the workers; auto: io_uring if allowed" },
+	{ .name = "reload",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config, reload),
+	  .words = reload_words,
+	  .preset = "auto",
+	  .help = "auto: when files change, too; manual: on SIGHUP only" },
 	/* Its fields lie in struct config itself, hence the offset 0. */
 	{ .name = "log",
 	  .kind = SCHEMA_SECTION,

@@ -231,16 +231,49 @@ static void on_order(struct proxy *proxy)
 	reload_on_order(proxy);
 }
 
+/* For poll(): until the next thing that is due, a second at most. */
+static int wait_ms(const struct proxy *proxy)
+{
+	uint64_t now_ns = clock_monotonic_ns(), due_ns = now_ns + NSEC_PER_SEC;
+
+	/* While draining it is workers_gone() that waits. */
+	if (proxy->drains)
+		return 0;
+	if (proxy->watch)
+		due_ns = MIN(due_ns, file_watch_due_ns(proxy->watch));
+	if (due_ns <= now_ns)
+		return 0;
+	return (int)((due_ns - now_ns) / NSEC_PER_MSEC) + 1;
+}
+
+static void look_at_files(struct proxy *proxy, bool readable)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+
+	if (!proxy->watch || proxy->drains)
+		return;
+	if (readable)
+		file_watch_on_readable(proxy->watch, now_ns);
+	if (file_watch_changed(proxy->watch, now_ns)) {
+		log_msg(LOG_INFO, "files_changed", "the configuration is read again");
+		reload(proxy);
+	}
+}
+
 void proxy_run(struct proxy *proxy)
 {
-	struct pollfd fds[] = { { .fd = proxy->signal_fd, .events = POLLIN },
-				{ .fd = proxy->order_fd, .events = POLLIN } };
 	struct stats stats;
 
 	do {
-		/* While draining it is workers_gone() that waits. */
-		if (poll(fds, ARRAY_SIZE(fds), proxy->drains ? 0 : 1000) == 0)
+		struct pollfd fds[] = {
+			{ .fd = proxy->signal_fd, .events = POLLIN },
+			{ .fd = proxy->order_fd, .events = POLLIN },
+			{ .fd = proxy->watch ? file_watch_fd(proxy->watch) : -1, .events = POLLIN },
+		};
+
+		if (poll(fds, ARRAY_SIZE(fds), wait_ms(proxy)) == 0)
 			housekeeping(proxy);
+		look_at_files(proxy, fds[2].revents & POLLIN);
 		if (fds[0].revents & POLLIN)
 			on_signal(proxy);
 		if (fds[1].revents & POLLIN)
@@ -277,6 +310,7 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 		config_free(config);
 		return r;
 	}
+	reload_watch(proxy, config);
 	/* All sockets are bound before the first connection is taken. */
 	r = change_prepare(proxy, config, &change, err);
 	if (r < 0)

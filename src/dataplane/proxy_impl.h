@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "dataplane/file_watch.h"
 #include "dataplane/listen_group.h"
 #include "dataplane/proxy.h"
 #include "dataplane/snapshot.h"
@@ -35,6 +36,7 @@ struct reload_orders {
 struct proxy {
 	char *config_file;
 	struct settings_at_start at_start;
+	struct file_watch *watch;  /* NULL: files are read again on order only */
 	struct snapshot *snapshot; /* what new connections get; a reference */
 	struct listen_table table; /* where they come in */
 	struct audit *audit; /* NULL: none */
@@ -72,6 +74,8 @@ void reload_started(struct proxy *proxy);
 /* Reads the configuration and all its files again, and changes to it; or says why not, and all
  * stays as it was. */
 void reload(struct proxy *proxy);
+/* From here on the files of `config` are watched, if it wants that: before they are read. */
+void reload_watch(struct proxy *proxy, const struct config *config);
 /* Carries out what other threads have ordered. */
 void reload_on_order(struct proxy *proxy);
 /* No more reloads: who waits for one is told. */

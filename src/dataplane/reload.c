@@ -36,8 +36,23 @@ void reload_init(struct proxy *proxy)
 
 void reload_fini(struct proxy *proxy)
 {
+	file_watch_free(proxy->watch);
 	pthread_cond_destroy(&proxy->orders.carried_out_cond);
 	pthread_mutex_destroy(&proxy->orders.mutex);
+}
+
+void reload_watch(struct proxy *proxy, const struct config *config)
+{
+	if (config->reload == CONFIG_RELOAD_MANUAL) {
+		file_watch_free(proxy->watch);
+		proxy->watch = NULL;
+		return;
+	}
+	if (!proxy->watch)
+		proxy->watch = file_watch_new(proxy->config_file);
+	if (!proxy->watch || file_watch_follow(proxy->watch, config) < 0)
+		log_msg(LOG_WARNING, "file_watch",
+			"out of memory: changes of files may not be seen");
 }
 
 static bool workers_have(struct proxy *proxy, uint64_t generation)
@@ -137,7 +152,11 @@ static int try_reload(struct proxy *proxy, char ret_restart_keys[RELOAD_KEYS_BYT
 
 	if (proxy->drains)
 		return err_set(err, -ESHUTDOWN, "the proxy is draining: nothing is reloaded");
+	if (proxy->watch)
+		file_watch_reading(proxy->watch);
 	r = load(proxy, &config, err);
+	if (r == 0)
+		reload_watch(proxy, config);
 	if (r == 0)
 		r = change_prepare(proxy, config, &change, err);
 	if (r < 0)

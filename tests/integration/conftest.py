@@ -12,9 +12,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import pytest  # noqa: E402
 
 pytest.register_assert_rewrite(
-    "door", "proxyrig", "rawserver", "rawtls", "rawtls12", "tlswire", "upstream"
+    "changing", "door", "proxyrig", "rawserver", "rawtls", "rawtls12", "tlswire", "upstream"
 )
 
+from changing import OwnFiles  # noqa: E402
 from door import Door, Pki  # noqa: E402
 from proxyrig import BINARY, LOOPS, Proxy  # noqa: E402
 
@@ -88,6 +89,12 @@ def new_door(loop, pki, tmp_path):
         for door in made:
             door.proxy.kill()
             door.close()
+
+
+@pytest.fixture
+def files(tmp_path, pki):
+    """A front door's files, the test's own to change."""
+    return OwnFiles(tmp_path / "own", pki)
 
 
 @pytest.fixture

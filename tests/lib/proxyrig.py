@@ -104,7 +104,8 @@ class Proxy:
         self.config = {"workers": workers, "loop": loop, "log": {"level": "info", "format": "json"},
                        "listeners": listeners}
         for key, value in (top or {}).items():
-            self.config[key] = {**self.config.get(key, {}), **value}
+            self.config[key] = ({**self.config.get(key, {}), **value}
+                                if isinstance(value, dict) else value)
         self._nofile, self._stderr, self._on_log = nofile, stderr, on_log
         self._hook, self._env = before_exec, {**os.environ, **(env or {})}
         self.log_path = self.folder / "log"
