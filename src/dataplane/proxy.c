@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/secret.h"
 #include "base/util.h"
 #include "dataplane/audit.h"
@@ -123,6 +124,12 @@ static void log_started(const struct proxy *proxy)
 	log_end(&line);
 }
 
+void proxy_notify_ready(const struct proxy *proxy)
+{
+	notify_send("READY=1\nSTATUS=serving %zu listeners with %u workers",
+		    proxy->snapshot->route_count, proxy->worker_count);
+}
+
 void proxy_stats(const struct proxy *proxy, struct stats *ret)
 {
 	*ret = (struct stats){ 0 };
@@ -166,6 +173,7 @@ static void drain(struct proxy *proxy)
 	for (size_t i = 0; i < proxy->snapshot->config->listener_count && !at_once; i++)
 		deadline_ms =
 			MAX(deadline_ms, proxy->snapshot->config->listeners[i].timeouts.drain_ms);
+	notify_send("STOPPING=1\nSTATUS=draining: no new connections");
 	log_msg(LOG_INFO, "drain", "no new connections; live ones have %llu ms to finish",
 		(unsigned long long)deadline_ms);
 	for (unsigned int i = 0; i < proxy->started_count; i++)
@@ -241,6 +249,8 @@ static int wait_ms(const struct proxy *proxy)
 		return 0;
 	if (proxy->watch)
 		due_ns = MIN(due_ns, file_watch_due_ns(proxy->watch));
+	if (proxy->watchdog.period_ns)
+		due_ns = MIN(due_ns, proxy->watchdog.due_ns);
 	if (due_ns <= now_ns)
 		return 0;
 	return (int)((due_ns - now_ns) / NSEC_PER_MSEC) + 1;
@@ -273,6 +283,8 @@ void proxy_run(struct proxy *proxy)
 
 		if (poll(fds, ARRAY_SIZE(fds), wait_ms(proxy)) == 0)
 			housekeeping(proxy);
+		watchdog_turn(&proxy->watchdog, proxy->workers, proxy->worker_count,
+			      proxy->drains > 0, clock_monotonic_ns());
 		look_at_files(proxy, fds[2].revents & POLLIN);
 		if (fds[0].revents & POLLIN)
 			on_signal(proxy);
@@ -338,6 +350,7 @@ int proxy_new(const char *config_file, struct config *config, struct proxy **ret
 	proxy->signal_fd = proxy->order_fd = proxy->applied_fd = -1;
 	reload_init(proxy);
 	raise_limits();
+	notify_init();
 	proxy->config_file = strdup(config_file);
 	r = proxy->config_file ? open_fds(proxy, err) : err_set(err, -ENOMEM, "out of memory");
 	if (r < 0)
@@ -349,6 +362,8 @@ int proxy_new(const char *config_file, struct config *config, struct proxy **ret
 		return r;
 	}
 	log_started(proxy);
+	watchdog_init(&proxy->watchdog, notify_watchdog_ns());
+	proxy_notify_ready(proxy);
 	*ret = proxy;
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "dataplane/listen_group.h"
 #include "dataplane/proxy.h"
 #include "dataplane/snapshot.h"
+#include "dataplane/watchdog.h"
 #include "dataplane/worker.h"
 #include "dataplane/worker_listen.h"
 
@@ -47,6 +48,7 @@ struct proxy {
 	atomic_uint drains_ordered; /* by other threads */
 	unsigned int drains;	    /* orders to drain so far, signals too */
 	struct reload_orders orders;
+	struct watchdog watchdog;
 	uint64_t resolved_ns, trimmed_ns;
 	uint64_t trimmed_handshakes; /* handshakes at the last trim */
 };
@@ -66,6 +68,9 @@ int change_prepare(struct proxy *proxy, struct config *config, struct change *re
 void change_discard(struct proxy *proxy, struct change *change);
 /* Hands it to the workers, which must run, and closes what is not listened on any more. */
 void change_apply(struct proxy *proxy, struct change *change);
+
+/* Tells the service manager that we serve, and how. */
+void proxy_notify_ready(const struct proxy *proxy);
 
 void reload_init(struct proxy *proxy);
 void reload_fini(struct proxy *proxy);

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/util.h"
 #include "config/load.h"
 #include "dataplane/proxy_impl.h"
@@ -142,6 +143,25 @@ static void change_log_level(enum log_level before, enum log_level now)
 		log_set_level(now);
 }
 
+/* The manager waits between RELOADING=1 and READY=1; the time tells it which of them is whose. */
+static void notify_begin(const struct proxy *proxy)
+{
+	if (!proxy->drains)
+		notify_send("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reading the configuration",
+			    (unsigned long long)(clock_monotonic_ns() / 1000));
+}
+
+static void notify_outcome(const struct proxy *proxy, int result, const struct err_text *err)
+{
+	if (proxy->drains)
+		return;
+	if (result == 0)
+		proxy_notify_ready(proxy);
+	else
+		notify_send("READY=1\nSTATUS=reload failed, the old configuration is in force: %s",
+			    err->text);
+}
+
 static int try_reload(struct proxy *proxy, char ret_restart_keys[RELOAD_KEYS_BYTES],
 		      struct err_text *err)
 {
@@ -223,7 +243,9 @@ void reload(struct proxy *proxy)
 	pthread_mutex_lock(&orders->mutex);
 	ordered = orders->ordered; /* who orders from here on wants another one */
 	pthread_mutex_unlock(&orders->mutex);
+	notify_begin(proxy);
 	r = try_reload(proxy, restart_keys, &err);
+	notify_outcome(proxy, r, &err);
 	log_outcome(proxy, r, restart_keys, &err);
 	pthread_mutex_lock(&orders->mutex);
 	if (r == 0) {

@@ -65,6 +65,7 @@ static void *worker_main(void *arg)
 	r = loop_run(worker->loop);
 	if (r < 0)
 		log_msg(LOG_ERROR, "loop_failed", "worker %u: %s", worker->index, strerror(-r));
+	atomic_store(&worker->ended, true);
 	return NULL;
 }
 
@@ -133,6 +134,29 @@ void worker_drain(struct worker *worker, uint64_t deadline_ms)
 				       .worker = worker,
 				       .deadline_ms = deadline_ms };
 	loop_post(worker->loop, &order->msg);
+}
+
+static void on_question(struct loop_msg *msg)
+{
+	atomic_store(&container_of(msg, struct worker, question)->asked, false);
+}
+
+void worker_ask(struct worker *worker)
+{
+	if (atomic_exchange(&worker->asked, true))
+		return;
+	worker->question.deliver = on_question;
+	loop_post(worker->loop, &worker->question);
+}
+
+bool worker_answered(const struct worker *worker)
+{
+	return !atomic_load(&worker->asked);
+}
+
+bool worker_ended(const struct worker *worker)
+{
+	return atomic_load(&worker->ended);
 }
 
 void worker_check_end(struct worker *worker)

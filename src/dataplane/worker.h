@@ -38,6 +38,8 @@ struct worker {
 	atomic_uint_fast64_t generation;    /* of the snapshot that new connections get */
 	struct stats stats; /* written by this thread, read by others when it has stopped, or as
 			       approximate */
+	struct loop_msg question; /* worker_ask() */
+	atomic_bool asked, ended;
 	struct loop_timer drain_timer;
 	uint64_t drain_ns, drain_deadline_ms; /* when the order came, and the longest it allows */
 	bool draining;
@@ -49,6 +51,10 @@ int worker_start(struct worker *worker);
 /* Any thread: stop accepting, let connections finish, end the rest after their listener's
  * timeouts.drain, or `deadline_ms` if that is less (0: at once). */
 void worker_drain(struct worker *worker, uint64_t deadline_ms);
+/* Any thread (one at a time): asks the loop for a sign of life, unless it owes one already. */
+void worker_ask(struct worker *worker);
+bool worker_answered(const struct worker *worker); /* owes none */
+bool worker_ended(const struct worker *worker);	   /* its thread has run to its end */
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);
 

@@ -107,7 +107,7 @@ class Proxy:
             self.config[key] = ({**self.config.get(key, {}), **value}
                                 if isinstance(value, dict) else value)
         self._nofile, self._stderr, self._on_log = nofile, stderr, on_log
-        self._hook, self._env = before_exec, {**os.environ, **(env or {})}
+        self._hook, self.env, self.pass_fds = before_exec, {**os.environ, **(env or {})}, ()
         self.log_path = self.folder / "log"
         self.expected_errors = set()  # events that a test brings about
         self.process = None
@@ -124,7 +124,8 @@ class Proxy:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log if self._stderr is None else self._stderr,
-                env=self._env,
+                env=self.env,
+                pass_fds=self.pass_fds,
                 preexec_fn=self._before_exec,
             )
         try:

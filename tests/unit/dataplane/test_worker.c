@@ -15,8 +15,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/log.h"
+#include "base/notify.h"
+#include "dataplane/watchdog.h"
 #include "dataplane/worker_listen.h"
 
 struct scene {
@@ -459,6 +462,93 @@ static void test_listener_removed(void **state)
 	on_each_loop(listener_removed);
 }
 
+/* The manager of the watchdog, at an abstract name of this process. */
+static int manager_open(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char name[64];
+
+	snprintf(name, sizeof(name), "@sallyport-watchdog-%d", (int)getpid());
+	memcpy(un.sun_path, name, strlen(name));
+	un.sun_path[0] = 0;
+	assert_int_equal(bind(fd, (struct sockaddr *)&un,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+			 0);
+	setenv("NOTIFY_SOCKET", name, 1);
+	notify_init();
+	return fd;
+}
+
+static bool was_fed(int manager)
+{
+	char text[64] = "";
+
+	if (recv(manager, text, sizeof(text) - 1, MSG_DONTWAIT) < 0)
+		return false;
+	assert_string_equal(text, "WATCHDOG=1");
+	return true;
+}
+
+static void wait_answered(const struct worker *worker)
+{
+	unsigned int tries = 0;
+
+	while (!worker_answered(worker))
+		assert_true(rig_patience(&tries));
+}
+
+/* Two workers, of which one does nothing for a while. */
+static void watchdog(enum loop_kind kind)
+{
+	int manager = manager_open();
+	struct worker *workers[2];
+	struct watchdog dog;
+	struct err_text err;
+	uint64_t now = 1;
+
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(worker_new(i, kind, &workers[i], &err), 0);
+	assert_int_equal(worker_start(workers[0]), 0);
+	watchdog_init(&dog, 40);
+	watchdog_turn(&dog, workers, 2, false, now);
+	assert_true(was_fed(manager)); /* nobody owes an answer yet */
+	watchdog_turn(&dog, workers, 2, false, now + 9);
+	assert_false(was_fed(manager)); /* not due */
+	wait_answered(workers[0]);
+	for (int i = 0; i < 3; i++) {
+		watchdog_turn(&dog, workers, 2, false, now += 10);
+		assert_false(was_fed(manager));
+	}
+	assert_int_equal(worker_start(workers[1]), 0);
+	wait_answered(workers[0]);
+	wait_answered(workers[1]);
+	watchdog_turn(&dog, workers, 2, false, now += 10);
+	assert_true(was_fed(manager));
+	/* Who has ended in a drain is not missed; at any other time he is. */
+	worker_drain(workers[1], 0);
+	worker_join(workers[1]);
+	worker_ask(workers[1]);
+	wait_answered(workers[0]);
+	watchdog_turn(&dog, workers, 2, false, now += 10);
+	assert_false(was_fed(manager));
+	wait_answered(workers[0]);
+	watchdog_turn(&dog, workers, 2, true, now += 10);
+	assert_true(was_fed(manager));
+	worker_drain(workers[0], 0);
+	worker_join(workers[0]);
+	worker_free(workers[0]);
+	worker_free(workers[1]);
+	notify_end();
+	close(manager);
+}
+
+static void test_watchdog(void **state)
+{
+	(void)state;
+	on_each_loop(watchdog);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -469,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_first_accept_fails),
 		cmocka_unit_test(test_change_over),
 		cmocka_unit_test(test_listener_removed),
+		cmocka_unit_test(test_watchdog),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

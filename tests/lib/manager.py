@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service manager's side, as systemd does it: the notification socket, and sockets that are
+handed over at start."""
+import array
+import contextlib
+import os
+import socket
+
+from waiting import PATIENCE, wait_until
+
+
+class Manager:
+    """Hears what the process tells: a list of dictionaries, with "fds" where descriptors came."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(str(folder), "notify")
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.bind(self.path)
+        self._sock.setblocking(False)
+        self._messages = []
+        self.env = {"NOTIFY_SOCKET": self.path}
+
+    def messages(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                text, ancillary, _, _ = self._sock.recvmsg(8192, socket.CMSG_SPACE(4 * 256))
+                found = dict(line.split("=", 1) for line in text.decode().splitlines())
+                for _, kind, data in ancillary:
+                    assert kind == socket.SCM_RIGHTS
+                    found["fds"] = array.array("i", data).tolist()
+                self._messages.append(found)
+        return self._messages
+
+    def expect(self, since=0, **fields):
+        """Waits for a message with these fields (None: with any value); returns it and the count of
+        messages up to it."""
+        def find():
+            for i, found in enumerate(self.messages()):
+                if i >= since and all(k in found and v in (None, found[k])
+                                      for k, v in fields.items()):
+                    return found, i + 1
+            return None
+        return wait_until(lambda: f"{fields} of {self._messages[since:]}", find, PATIENCE)
+
+    def close(self):
+        for found in self.messages():
+            for fd in found.pop("fds", ()):
+                os.close(fd)
+        self._sock.close()
