@@ -20,7 +20,8 @@ int change_prepare(struct proxy *proxy, struct config *config, struct change *re
 		config_free(config);
 		return r;
 	}
-	r = listen_table_open(&proxy->table, config, proxy->worker_count, &change.table, err);
+	r = listen_table_open(&proxy->table, config, proxy->worker_count, &proxy->inherited,
+			      &change.table, err);
 	for (unsigned int i = 0; i < proxy->worker_count && r == 0; i++) {
 		r = worker_plan_new(proxy->workers[i], proxy->worker_count, change.snapshot,
 				    &change.table, &change.plans[i], err);

@@ -88,8 +88,25 @@ static int group_open(const struct config_listener *config, unsigned int workers
 	return 0;
 }
 
+/* NULL: there are none, or there is no memory (then an attempt to open them will tell). */
+static struct listen_group *group_inherit(const struct config_listener *config,
+					  struct inherited_sockets *inherited)
+{
+	struct listen_group *group = inherited->count ? group_new(config, inherited->count) : NULL;
+
+	if (!group)
+		return NULL;
+	group->count = inherited_take(inherited, config, group->fds, inherited->count);
+	if (!group->count) {
+		group_close(group);
+		return NULL;
+	}
+	return group;
+}
+
 int listen_table_open(const struct listen_table *current, const struct config *config,
-		      unsigned int workers, struct listen_table *ret, struct err_text *err)
+		      unsigned int workers, struct inherited_sockets *inherited,
+		      struct listen_table *ret, struct err_text *err)
 {
 	struct listen_table table = { .count = 0 };
 
@@ -97,7 +114,12 @@ int listen_table_open(const struct listen_table *current, const struct config *c
 		const struct config_listener *listener = &config->listeners[i];
 		struct listen_group *group = find(current, &listener->listen);
 		bool exclusive = !port_is_ours(current, &listener->listen);
-		int r = group ? 0 : group_open(listener, workers, exclusive, &group, err);
+		int r = 0;
+
+		if (!group)
+			group = group_inherit(listener, inherited);
+		if (!group)
+			r = group_open(listener, workers, exclusive, &group, err);
 
 		if (r < 0) {
 			listen_table_close(&table, current);

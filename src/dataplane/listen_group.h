@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/parse.h"
 #include "config/config.h"
+#include "dataplane/inherited.h"
 #include "limits/limits.h"
 
 struct listen_group {
@@ -32,11 +33,12 @@ struct listen_table {
 	size_t count;
 };
 
-/* Fills `ret` with a group for each listener: those of `current` that have its address, new ones
- * for the others, with `workers` sockets each. 0, or -errno with `err`: nothing has changed then.
- */
+/* Fills `ret` with a group for each listener: those of `current` that have its address; for the
+ * others what `inherited` has of them, or new ones with `workers` sockets each. 0, or -errno with
+ * `err`: nothing has changed then. */
 int listen_table_open(const struct listen_table *current, const struct config *config,
-		      unsigned int workers, struct listen_table *ret, struct err_text *err);
+		      unsigned int workers, struct inherited_sockets *inherited,
+		      struct listen_table *ret, struct err_text *err);
 /* Closes the groups of `table` that `keep` (NULL: nothing) does not have. */
 void listen_table_close(struct listen_table *table, const struct listen_table *keep);
 

@@ -317,6 +317,8 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 	int r = audit_new(&config->audit, &proxy->audit, err);
 
 	if (r == 0)
+		r = inherited_from_manager(&proxy->inherited, err);
+	if (r == 0)
 		r = make_workers(proxy, config, err);
 	if (r < 0) {
 		config_free(config);
@@ -325,6 +327,7 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 	reload_watch(proxy, config);
 	/* All sockets are bound before the first connection is taken. */
 	r = change_prepare(proxy, config, &change, err);
+	inherited_fini(&proxy->inherited);
 	if (r < 0)
 		return r;
 	r = start_workers(proxy, err);
@@ -380,6 +383,7 @@ void proxy_free(struct proxy *proxy)
 		worker_free(proxy->workers[i]);
 	audit_free(proxy->audit);
 	listen_table_close(&proxy->table, NULL);
+	inherited_fini(&proxy->inherited);
 	snapshot_unref(proxy->snapshot);
 	if (proxy->signal_fd >= 0)
 		close(proxy->signal_fd);

@@ -37,10 +37,11 @@ struct reload_orders {
 struct proxy {
 	char *config_file;
 	struct settings_at_start at_start;
-	struct file_watch *watch;  /* NULL: files are read again on order only */
-	struct snapshot *snapshot; /* what new connections get; a reference */
-	struct listen_table table; /* where they come in */
-	struct audit *audit; /* NULL: none */
+	struct file_watch *watch;	    /* NULL: files are read again on order only */
+	struct snapshot *snapshot;	    /* what new connections get; a reference */
+	struct listen_table table;	    /* where they come in */
+	struct inherited_sockets inherited; /* at start; empty later */
+	struct audit *audit;		    /* NULL: none */
 	struct worker *workers[WORKERS_MAX];
 	unsigned int worker_count, started_count;
 	int signal_fd, order_fd;    /* what the main thread waits for */

@@ -5,6 +5,7 @@ import array
 import contextlib
 import os
 import socket
+import sys
 
 from waiting import PATIENCE, wait_until
 
@@ -47,3 +48,25 @@ class Manager:
             for fd in found.pop("fds", ()):
                 os.close(fd)
         self._sock.close()
+
+
+_ACTIVATE = """
+import os, sys
+fds = [os.dup(int(fd)) for fd in sys.argv[1].split(",")]
+keep = [os.dup2(fd, 1000 + i) for i, fd in enumerate(fds)]
+for i, fd in enumerate(keep):
+    os.dup2(fd, 3 + i, inheritable=True)
+os.environ.update(LISTEN_PID=str(os.getpid() + int(sys.argv[2])), LISTEN_FDS=str(len(fds)))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def activate(proxy, *sockets, names=None, pid_offset=0):
+    """The next start of this Proxy gets the listening sockets, as of a socket unit. `pid_offset`:
+    they are for another process."""
+    fds = [sock.fileno() for sock in sockets]
+    proxy.pass_fds = fds
+    proxy.wrapper = [sys.executable, "-c", _ACTIVATE, ",".join(map(str, fds)), str(pid_offset)]
+    proxy.env.pop("LISTEN_FDNAMES", None)
+    if names:
+        proxy.env["LISTEN_FDNAMES"] = ":".join(names)

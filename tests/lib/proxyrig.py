@@ -107,7 +107,8 @@ class Proxy:
             self.config[key] = ({**self.config.get(key, {}), **value}
                                 if isinstance(value, dict) else value)
         self._nofile, self._stderr, self._on_log = nofile, stderr, on_log
-        self._hook, self.env, self.pass_fds = before_exec, {**os.environ, **(env or {})}, ()
+        self._hook, self.env = before_exec, {**os.environ, **(env or {})}
+        self.pass_fds, self.wrapper = (), []
         self.log_path = self.folder / "log"
         self.expected_errors = set()  # events that a test brings about
         self.process = None
@@ -120,7 +121,7 @@ class Proxy:
             if self._on_log:
                 self._on_log(self.log_path)
             self.process = subprocess.Popen(
-                [BINARY, "proxy", "-c", str(path)],
+                [*self.wrapper, BINARY, "proxy", "-c", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log if self._stderr is None else self._stderr,

@@ -22,6 +22,7 @@ struct doors {
 };
 
 static const struct listen_table nothing;
+static struct inherited_sockets no_sockets;
 
 static uint16_t free_port(void)
 {
@@ -86,10 +87,12 @@ static void test_what_goes_on(void **state)
 	doors_add(&first, "127.0.0.1", stays);
 	doors_add(&second, "127.0.0.1", stays);
 	doors_add(&second, "127.0.0.1", comes);
-	assert_int_equal(listen_table_open(&nothing, &first.config, 2, &first.table, &err), 0);
+	assert_int_equal(
+		listen_table_open(&nothing, &first.config, 2, &no_sockets, &first.table, &err), 0);
 	assert_int_equal(open_fds(), before + 4);
 	/* Another number of workers changes nothing about what is there. */
-	assert_int_equal(listen_table_open(&first.table, &second.config, 3, &second.table, &err),
+	assert_int_equal(listen_table_open(&first.table, &second.config, 3, &no_sockets,
+					   &second.table, &err),
 			 0);
 	assert_ptr_equal(second.table.groups[0], first.table.groups[1]);
 	assert_int_equal(second.table.groups[0]->count, 2);
@@ -117,11 +120,14 @@ static void test_all_or_nothing(void **state)
 	doors_add(&second, "127.0.0.1", ours);
 	doors_add(&second, "127.0.0.1", fresh);
 	doors_add(&second, "127.0.0.1", taken);
-	assert_int_equal(listen_table_open(&nothing, &stranger.config, 1, &stranger.table, &err),
+	assert_int_equal(listen_table_open(&nothing, &stranger.config, 1, &no_sockets,
+					   &stranger.table, &err),
 			 0);
-	assert_int_equal(listen_table_open(&nothing, &first.config, 1, &first.table, &err), 0);
+	assert_int_equal(
+		listen_table_open(&nothing, &first.config, 1, &no_sockets, &first.table, &err), 0);
 	before = open_fds();
-	assert_int_equal(listen_table_open(&first.table, &second.config, 1, &second.table, &err),
+	assert_int_equal(listen_table_open(&first.table, &second.config, 1, &no_sockets,
+					   &second.table, &err),
 			 -EADDRINUSE);
 	assert_non_null(strstr(err.text, "another program listens there"));
 	assert_int_equal(open_fds(), before);
@@ -141,8 +147,10 @@ static void test_wider_address(void **state)
 	(void)state;
 	doors_add(&first, "127.0.0.1", port);
 	doors_add(&second, "0.0.0.0", port);
-	assert_int_equal(listen_table_open(&nothing, &first.config, 2, &first.table, &err), 0);
-	if (listen_table_open(&first.table, &second.config, 2, &second.table, &err) < 0)
+	assert_int_equal(
+		listen_table_open(&nothing, &first.config, 2, &no_sockets, &first.table, &err), 0);
+	if (listen_table_open(&first.table, &second.config, 2, &no_sockets, &second.table, &err) <
+	    0)
 		fail_msg("%s", err.text);
 	listen_table_close(&first.table, &second.table);
 	assert_int_equal(try_connect(port), 0);

@@ -517,6 +517,7 @@ static void test_start(void **state)
 		struct worker *worker = NULL;
 		struct worker_plan *plan = NULL;
 		struct listen_table none = { .count = 0 }, table = none;
+		struct inherited_sockets no_sockets = { .count = 0 };
 		struct err_text err = { "" };
 		int r;
 
@@ -525,7 +526,7 @@ static void test_start(void **state)
 		if (r < 0)
 			config_free(config);
 		else
-			r = listen_table_open(&none, config, 1, &table, &err);
+			r = listen_table_open(&none, config, 1, &no_sockets, &table, &err);
 		if (r == 0)
 			r = worker_new(0, LOOP_EPOLL, &worker, &err);
 		if (r == 0)

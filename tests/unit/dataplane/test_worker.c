@@ -53,6 +53,7 @@ int __wrap_loop_accept_start(struct loop *loop, struct loop_accept *accept, int 
 	return __real_loop_accept_start(loop, accept, fd, on_accept);
 }
 
+static struct inherited_sockets no_sockets;
 static enum loop_kind kinds[] = { LOOP_IO_URING, LOOP_EPOLL };
 
 static void free_address(struct sockaddr_in *ret)
@@ -96,7 +97,7 @@ static void scene_start(struct scene *s, enum loop_kind kind)
 	struct listen_table none = { .count = 0 };
 	struct err_text err = { "" };
 
-	if (listen_table_open(&none, &s->whole, 1, &s->table, &err) < 0 ||
+	if (listen_table_open(&none, &s->whole, 1, &no_sockets, &s->table, &err) < 0 ||
 	    worker_new(0, kind, &s->worker, &err) < 0 ||
 	    worker_plan_new(s->worker, 1, &s->snapshot, &s->table, &plan, &err) < 0)
 		fail_msg("%s", err.text);
@@ -404,7 +405,7 @@ static void change_over(enum loop_kind kind)
 	assert_int_equal(
 		listen_table_open(&s.table,
 				  &(struct config){ .listeners = &n.config, .listener_count = 1 },
-				  1, &n.table, &err),
+				  1, &no_sockets, &n.table, &err),
 		0);
 	assert_ptr_equal(n.table.groups[0], s.table.groups[0]);
 	next_apply(&n, &s);
