@@ -104,28 +104,32 @@ static bool same_address(int fd, const struct endpoint *listen)
 	       !strncmp(un->sun_path, to_un->sun_path, sizeof(un->sun_path));
 }
 
-static size_t take_if(struct inherited_sockets *sockets, const struct config_listener *config,
-		      bool by_name, int *ret_fds, size_t room)
+static bool is_of(const struct inherited_socket *item, const struct config_listener *config,
+		  bool by_name)
 {
-	size_t taken = 0;
-
-	for (size_t i = 0; i < sockets->count && taken < room; i++) {
-		struct inherited_socket *item = &sockets->items[i];
-
-		if (item->fd < 0 || (by_name ? strcmp(item->name, config->name) != 0
-					     : !same_address(item->fd, &config->listen)))
-			continue;
-		ret_fds[taken++] = TAKE_FD(item->fd);
-	}
-	return taken;
+	if (item->fd < 0)
+		return false;
+	return by_name ? strcmp(item->name, config->name) == 0
+		       : same_address(item->fd, &config->listen);
 }
 
 size_t inherited_take(struct inherited_sockets *sockets, const struct config_listener *config,
-		      int *ret_fds, size_t room)
+		      int *ret_fds, size_t room, bool *ret_by_name, bool *ret_owns_path)
 {
-	size_t taken = take_if(sockets, config, true, ret_fds, room);
+	size_t taken = 0;
 
-	return taken ? taken : take_if(sockets, config, false, ret_fds, room);
+	for (int pass = 0; pass < 2 && !taken; pass++) {
+		*ret_by_name = pass == 0;
+		for (size_t i = 0; i < sockets->count && taken < room; i++) {
+			struct inherited_socket *item = &sockets->items[i];
+
+			if (!is_of(item, config, *ret_by_name))
+				continue;
+			*ret_owns_path = item->owns_path;
+			ret_fds[taken++] = TAKE_FD(item->fd);
+		}
+	}
+	return taken;
 }
 
 void inherited_fini(struct inherited_sockets *sockets)

@@ -13,8 +13,9 @@
 #include "config/config.h"
 
 struct inherited_socket {
-	int fd;	    /* -1: somebody has taken it */
-	char *name; /* "": it has none */
+	int fd;		/* -1: somebody has taken it */
+	char *name;	/* "": it has none */
+	bool owns_path; /* of a unix socket: who takes it over removes the file in the end */
 };
 
 struct inherited_sockets {
@@ -28,10 +29,10 @@ int inherited_from_manager(struct inherited_sockets *sockets, struct err_text *e
 /* Takes `fd`, in any case. `name` may be NULL. 0, or -errno with `err`. */
 int inherited_add(struct inherited_sockets *sockets, int fd, const char *name,
 		  struct err_text *err);
-/* Takes those out that are this listener's, by name or by address, `room` at most; returns how
- * many. */
+/* Takes those out that are this listener's, `room` at most, by name or, if it has none, by address;
+ * returns how many. `ret_owns_path` is of one of them: they share it. */
 size_t inherited_take(struct inherited_sockets *sockets, const struct config_listener *config,
-		      int *ret_fds, size_t room);
+		      int *ret_fds, size_t room, bool *ret_by_name, bool *ret_owns_path);
 /* Closes the rest, and says so. */
 void inherited_fini(struct inherited_sockets *sockets);
 

@@ -96,7 +96,8 @@ static struct listen_group *group_inherit(const struct config_listener *config,
 
 	if (!group)
 		return NULL;
-	group->count = inherited_take(inherited, config, group->fds, inherited->count);
+	group->count = inherited_take(inherited, config, group->fds, inherited->count,
+				      &group->by_name, &group->inherits_path);
 	if (!group->count) {
 		group_close(group);
 		return NULL;

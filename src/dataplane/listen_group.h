@@ -24,7 +24,9 @@ struct listen_group {
 	int *fds;
 	size_t count;
 	bool workers_have_it;
-	bool owns_path; /* a unix socket whose file goes with it */
+	bool owns_path;	    /* a unix socket whose file goes with it */
+	bool inherits_path; /* will own it when the process before has given way */
+	bool by_name;	    /* not by its address is it the listener's */
 };
 
 /* In the order of the configuration's listeners. */

@@ -5,7 +5,7 @@
  * upstream names up again, gives memory back after a wave of handshakes.
  *
  * Signals: TERM, INT drain (a second one stops at once); HUP reloads, and opens the audit's file
- * again; USR1 writes the totals to the log.
+ * again; USR2 starts the new process that takes over; USR1 writes the totals to the log.
  */
 #include "dataplane/proxy.h"
 
@@ -58,6 +58,7 @@ static void signals_of(sigset_t *ret)
 	sigaddset(ret, SIGINT);
 	sigaddset(ret, SIGHUP);
 	sigaddset(ret, SIGUSR1);
+	sigaddset(ret, SIGUSR2);
 }
 
 void proxy_block_signals(void)
@@ -163,13 +164,14 @@ static void housekeeping(struct proxy *proxy)
 	malloc_trim(0);
 }
 
-static void drain(struct proxy *proxy)
+void proxy_drain_now(struct proxy *proxy)
 {
 	bool at_once = proxy->drains > 0;
 	uint64_t deadline_ms = 0;
 
 	if (proxy->drains++ > 1)
 		return;
+	upgrade_abandon(proxy);
 	for (size_t i = 0; i < proxy->snapshot->config->listener_count && !at_once; i++)
 		deadline_ms =
 			MAX(deadline_ms, proxy->snapshot->config->listeners[i].timeouts.drain_ms);
@@ -215,11 +217,14 @@ static void on_signal(struct proxy *proxy)
 	switch (info.ssi_signo) {
 	case SIGTERM:
 	case SIGINT:
-		drain(proxy);
+		proxy_drain_now(proxy);
 		break;
 	case SIGUSR1:
 		proxy_stats(proxy, &stats);
 		stats_log(&stats);
+		break;
+	case SIGUSR2:
+		upgrade_start(proxy);
 		break;
 	case SIGHUP:
 		audit_reopen(proxy->audit);
@@ -235,8 +240,9 @@ static void on_order(struct proxy *proxy)
 
 	eventfd_read(proxy->order_fd, &count);
 	while (drains--)
-		drain(proxy);
+		proxy_drain_now(proxy);
 	reload_on_order(proxy);
+	upgrade_on_order(proxy);
 }
 
 /* For poll(): until the next thing that is due, a second at most. */
@@ -260,7 +266,8 @@ static void look_at_files(struct proxy *proxy, bool readable)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 
-	if (!proxy->watch || proxy->drains)
+	/* What changes while another process takes over is that one's to see. */
+	if (!proxy->watch || proxy->drains || upgrade_under_way(proxy))
 		return;
 	if (readable)
 		file_watch_on_readable(proxy->watch, now_ns);
@@ -279,6 +286,7 @@ void proxy_run(struct proxy *proxy)
 			{ .fd = proxy->signal_fd, .events = POLLIN },
 			{ .fd = proxy->order_fd, .events = POLLIN },
 			{ .fd = proxy->watch ? file_watch_fd(proxy->watch) : -1, .events = POLLIN },
+			{ .fd = proxy->upgrade.fd, .events = POLLIN },
 		};
 
 		if (poll(fds, ARRAY_SIZE(fds), wait_ms(proxy)) == 0)
@@ -286,12 +294,14 @@ void proxy_run(struct proxy *proxy)
 		watchdog_turn(&proxy->watchdog, proxy->workers, proxy->worker_count,
 			      proxy->drains > 0, clock_monotonic_ns());
 		look_at_files(proxy, fds[2].revents & POLLIN);
+		upgrade_turn(proxy, fds[3].revents);
 		if (fds[0].revents & POLLIN)
 			on_signal(proxy);
 		if (fds[1].revents & POLLIN)
 			on_order(proxy);
 	} while (!proxy->drains || !workers_gone(proxy));
-	reload_end(proxy);
+	orders_end(&proxy->reloads, -ESHUTDOWN, "the proxy has stopped");
+	orders_end(&proxy->upgrade.orders, -ESHUTDOWN, "the proxy has stopped");
 	proxy_stats(proxy, &stats);
 	stats_log(&stats);
 	log_msg(LOG_INFO, "stopped", "all connections are closed");
@@ -317,6 +327,8 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 	int r = audit_new(&config->audit, &proxy->audit, err);
 
 	if (r == 0)
+		r = upgrade_take_over(proxy, err);
+	if (r == 0)
 		r = inherited_from_manager(&proxy->inherited, err);
 	if (r == 0)
 		r = make_workers(proxy, config, err);
@@ -337,6 +349,8 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 	}
 	change_apply(proxy, &change);
 	reload_started(proxy);
+	log_started(proxy);
+	upgrade_taken_over(proxy);
 	return 0;
 }
 
@@ -351,11 +365,15 @@ int proxy_new(const char *config_file, struct config *config, struct proxy **ret
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	proxy->signal_fd = proxy->order_fd = proxy->applied_fd = -1;
+	proxy->upgrade.predecessor_fd = -1;
 	reload_init(proxy);
 	raise_limits();
 	notify_init();
 	proxy->config_file = strdup(config_file);
-	r = proxy->config_file ? open_fds(proxy, err) : err_set(err, -ENOMEM, "out of memory");
+	r = upgrade_init(&proxy->upgrade, err);
+	if (r == 0)
+		r = proxy->config_file ? open_fds(proxy, err)
+				       : err_set(err, -ENOMEM, "out of memory");
 	if (r < 0)
 		config_free(config);
 	else
@@ -364,7 +382,6 @@ int proxy_new(const char *config_file, struct config *config, struct proxy **ret
 		proxy_free(proxy);
 		return r;
 	}
-	log_started(proxy);
 	watchdog_init(&proxy->watchdog, notify_watchdog_ns());
 	proxy_notify_ready(proxy);
 	*ret = proxy;
@@ -391,6 +408,9 @@ void proxy_free(struct proxy *proxy)
 		close(proxy->order_fd);
 	if (proxy->applied_fd >= 0)
 		close(proxy->applied_fd);
+	if (proxy->upgrade.predecessor_fd >= 0)
+		close(proxy->upgrade.predecessor_fd);
+	upgrade_fini(&proxy->upgrade);
 	reload_fini(proxy);
 	free(proxy->config_file);
 	free(proxy);

@@ -47,6 +47,9 @@ void proxy_stats(const struct proxy *proxy, struct stats *ret);
 int proxy_reload(struct proxy *proxy, struct err_text *err);
 /* Any thread. */
 void proxy_reload_state(struct proxy *proxy, struct reload_state *ret);
+/* Any thread: as SIGUSR2 does, and waits for it: a new process of the program serves, and this one
+ * drains. 0, or -errno with `err`: this one goes on. */
+int proxy_upgrade(struct proxy *proxy, struct err_text *err);
 /* Any thread: as SIGTERM does; at once: as a second one does. */
 void proxy_drain(struct proxy *proxy, bool at_once);
 

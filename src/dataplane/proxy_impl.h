@@ -11,6 +11,7 @@
 
 #include "dataplane/file_watch.h"
 #include "dataplane/listen_group.h"
+#include "dataplane/orders.h"
 #include "dataplane/proxy.h"
 #include "dataplane/snapshot.h"
 #include "dataplane/watchdog.h"
@@ -24,14 +25,16 @@ struct settings_at_start {
 	enum log_format log_format;
 };
 
-/* Orders of other threads to reload, and what came of it. All under the mutex. */
-struct reload_orders {
-	pthread_mutex_t mutex;
-	pthread_cond_t carried_out_cond;
-	uint64_t ordered, carried_out;
-	int result; /* of the last one */
-	struct err_text text;
-	struct reload_state state;
+/* Of replacing this process by a new one: upgrade.c. */
+struct upgrade {
+	struct orders orders;
+	uint64_t number;	 /* of the order that is carried out */
+	char *arguments, **argv; /* our own command line */
+	char *program;
+	pid_t pid; /* of the new one while it starts; 0: none */
+	int fd;	   /* our end of what we say to each other, or -1 */
+	uint64_t deadline_ns;
+	int predecessor_fd; /* to the process that this one replaces, or -1 */
 };
 
 struct proxy {
@@ -48,7 +51,10 @@ struct proxy {
 	int applied_fd;		    /* workers write when they have carried out a plan */
 	atomic_uint drains_ordered; /* by other threads */
 	unsigned int drains;	    /* orders to drain so far, signals too */
-	struct reload_orders orders;
+	struct upgrade upgrade;
+	struct orders reloads;
+	pthread_mutex_t reload_state_mutex;
+	struct reload_state reload_state; /* under the mutex */
 	struct watchdog watchdog;
 	uint64_t resolved_ns, trimmed_ns;
 	uint64_t trimmed_handshakes; /* handshakes at the last trim */
@@ -72,6 +78,8 @@ void change_apply(struct proxy *proxy, struct change *change);
 
 /* Tells the service manager that we serve, and how. */
 void proxy_notify_ready(const struct proxy *proxy);
+/* As SIGTERM does. */
+void proxy_drain_now(struct proxy *proxy);
 
 void reload_init(struct proxy *proxy);
 void reload_fini(struct proxy *proxy);
@@ -84,7 +92,20 @@ void reload(struct proxy *proxy);
 void reload_watch(struct proxy *proxy, const struct config *config);
 /* Carries out what other threads have ordered. */
 void reload_on_order(struct proxy *proxy);
-/* No more reloads: who waits for one is told. */
-void reload_end(struct proxy *proxy);
+
+/* 0, or -errno with `err`. */
+int upgrade_init(struct upgrade *upgrade, struct err_text *err);
+void upgrade_fini(struct upgrade *upgrade);
+/* Starts the new process; what becomes of it is seen by upgrade_turn(), called now and then, and
+ * when upgrade.fd is readable. */
+void upgrade_start(struct proxy *proxy);
+void upgrade_turn(struct proxy *proxy, bool readable);
+bool upgrade_under_way(const struct proxy *proxy);
+void upgrade_abandon(struct proxy *proxy);
+void upgrade_on_order(struct proxy *proxy);
+/* If this process is the new one: takes the sockets of the old. 0, or -errno with `err`. */
+int upgrade_take_over(struct proxy *proxy, struct err_text *err);
+/* Likewise: tells the old one that this one serves, and waits until it has given way. */
+void upgrade_taken_over(struct proxy *proxy);
 
 #endif

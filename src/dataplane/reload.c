@@ -25,21 +25,15 @@
 
 void reload_init(struct proxy *proxy)
 {
-	struct reload_orders *orders = &proxy->orders;
-	pthread_condattr_t attr;
-
-	pthread_mutex_init(&orders->mutex, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&orders->carried_out_cond, &attr);
-	pthread_condattr_destroy(&attr);
+	orders_init(&proxy->reloads);
+	pthread_mutex_init(&proxy->reload_state_mutex, NULL);
 }
 
 void reload_fini(struct proxy *proxy)
 {
 	file_watch_free(proxy->watch);
-	pthread_cond_destroy(&proxy->orders.carried_out_cond);
-	pthread_mutex_destroy(&proxy->orders.mutex);
+	pthread_mutex_destroy(&proxy->reload_state_mutex);
+	orders_fini(&proxy->reloads);
 }
 
 void reload_watch(struct proxy *proxy, const struct config *config)
@@ -172,6 +166,8 @@ static int try_reload(struct proxy *proxy, char ret_restart_keys[RELOAD_KEYS_BYT
 
 	if (proxy->drains)
 		return err_set(err, -ESHUTDOWN, "the proxy is draining: nothing is reloaded");
+	if (upgrade_under_way(proxy))
+		return err_set(err, -EBUSY, "another process is just taking over");
 	if (proxy->watch)
 		file_watch_reading(proxy->watch);
 	r = load(proxy, &config, err);
@@ -212,12 +208,23 @@ static void log_outcome(const struct proxy *proxy, int result, const char *resta
 /* Under the mutex. */
 static void note_success(struct proxy *proxy, const char *restart_keys)
 {
-	struct reload_state *state = &proxy->orders.state;
+	struct reload_state *state = &proxy->reload_state;
 
 	state->generation = proxy->snapshot->generation;
 	state->success_ns = clock_realtime_ns();
 	state->failing = false;
 	snprintf(state->restart_keys, sizeof(state->restart_keys), "%s", restart_keys);
+}
+
+/* Under the mutex. */
+static void note_failure(struct proxy *proxy, const struct err_text *err)
+{
+	struct reload_state *state = &proxy->reload_state;
+
+	state->failures++;
+	state->failing = true;
+	state->failure_ns = clock_realtime_ns();
+	state->failure = *err;
 }
 
 void reload_started(struct proxy *proxy)
@@ -227,94 +234,47 @@ void reload_started(struct proxy *proxy)
 	proxy->at_start = (struct settings_at_start){ .workers = config->workers,
 						      .loop = config->loop,
 						      .log_format = config->log_format };
-	pthread_mutex_lock(&proxy->orders.mutex);
+	pthread_mutex_lock(&proxy->reload_state_mutex);
 	note_success(proxy, "");
-	pthread_mutex_unlock(&proxy->orders.mutex);
+	pthread_mutex_unlock(&proxy->reload_state_mutex);
 }
 
 void reload(struct proxy *proxy)
 {
-	struct reload_orders *orders = &proxy->orders;
+	uint64_t number = orders_begin(&proxy->reloads); /* who comes later wants another one */
 	char restart_keys[RELOAD_KEYS_BYTES] = "";
 	struct err_text err = { "" };
-	uint64_t ordered;
 	int r;
 
-	pthread_mutex_lock(&orders->mutex);
-	ordered = orders->ordered; /* who orders from here on wants another one */
-	pthread_mutex_unlock(&orders->mutex);
 	notify_begin(proxy);
 	r = try_reload(proxy, restart_keys, &err);
 	notify_outcome(proxy, r, &err);
 	log_outcome(proxy, r, restart_keys, &err);
-	pthread_mutex_lock(&orders->mutex);
+	pthread_mutex_lock(&proxy->reload_state_mutex);
 	if (r == 0) {
-		orders->state.successes++;
+		proxy->reload_state.successes++;
 		note_success(proxy, restart_keys);
 	} else {
-		orders->state.failures++;
-		orders->state.failing = true;
-		orders->state.failure_ns = clock_realtime_ns();
-		orders->state.failure = err;
+		note_failure(proxy, &err);
 	}
-	orders->result = r;
-	orders->text = err;
-	orders->carried_out = MAX(orders->carried_out, ordered);
-	pthread_cond_broadcast(&orders->carried_out_cond);
-	pthread_mutex_unlock(&orders->mutex);
+	pthread_mutex_unlock(&proxy->reload_state_mutex);
+	orders_done(&proxy->reloads, number, r, &err);
 }
 
 void reload_on_order(struct proxy *proxy)
 {
-	struct reload_orders *orders = &proxy->orders;
-	bool ordered;
-
-	pthread_mutex_lock(&orders->mutex);
-	ordered = orders->ordered > orders->carried_out;
-	pthread_mutex_unlock(&orders->mutex);
-	if (ordered)
+	if (orders_pending(&proxy->reloads))
 		reload(proxy);
-}
-
-void reload_end(struct proxy *proxy)
-{
-	struct reload_orders *orders = &proxy->orders;
-
-	pthread_mutex_lock(&orders->mutex);
-	orders->carried_out = UINT64_MAX;
-	orders->result = err_set(&orders->text, -ESHUTDOWN, "the proxy has stopped");
-	pthread_cond_broadcast(&orders->carried_out_cond);
-	pthread_mutex_unlock(&orders->mutex);
 }
 
 int proxy_reload(struct proxy *proxy, struct err_text *err)
 {
-	struct reload_orders *orders = &proxy->orders;
-	struct timespec until;
-	uint64_t order;
-	int r = 0;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ORDER_WAIT_SEC;
-	pthread_mutex_lock(&orders->mutex);
-	order = ++orders->ordered;
-	eventfd_write(proxy->order_fd, 1);
-	while (orders->carried_out < order && r == 0)
-		r = pthread_cond_timedwait(&orders->carried_out_cond, &orders->mutex, &until);
-	if (orders->carried_out < order) {
-		r = err_set(err, -ETIMEDOUT, "no answer within %d s; the log will tell",
-			    ORDER_WAIT_SEC);
-	} else {
-		r = orders->result;
-		err_set(err, 0, "%s", orders->text.text);
-	}
-	pthread_mutex_unlock(&orders->mutex);
-	return r;
+	return orders_place(&proxy->reloads, proxy->order_fd, ORDER_WAIT_SEC, err);
 }
 
 void proxy_reload_state(struct proxy *proxy, struct reload_state *ret)
 {
-	pthread_mutex_lock(&proxy->orders.mutex);
-	*ret = proxy->orders.state;
-	pthread_mutex_unlock(&proxy->orders.mutex);
+	pthread_mutex_lock(&proxy->reload_state_mutex);
+	*ret = proxy->reload_state;
+	pthread_mutex_unlock(&proxy->reload_state_mutex);
 }

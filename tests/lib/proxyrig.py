@@ -4,6 +4,7 @@ and /proc, stopped in order. A rig's process dies with the test run, however tha
 
 Environment: SALLYPORT_BIN (build/sallyport), SALLYPORT_KTLS (off, auto, required), SALLYPORT_SPLICE
 (auto, on, off)."""
+import collections
 import contextlib
 import ctypes
 import json
@@ -11,9 +12,11 @@ import os
 import pathlib
 import random
 import resource
+import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from waiting import PATIENCE, wait_until
@@ -42,6 +45,7 @@ PLAIN_COUNTERS = {
 }
 IDLE_PIPES_MAX = 16
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
 
 
@@ -85,6 +89,39 @@ def address_of(listen):
     return host, int(port)
 
 
+class Successor:
+    """The process that an upgrade has started, as subprocess.Popen would have it. It becomes our
+    child when its own parent has ended: this process takes in orphans."""
+
+    def __init__(self, pid):
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        self.pid, self.returncode = pid, None
+        self._fd = os.pidfd_open(pid)
+
+    def poll(self):
+        if self.returncode is None and select.select([self._fd], [], [], 0)[0]:
+            self.wait(PATIENCE)
+        return self.returncode
+
+    def wait(self, seconds=PATIENCE):
+        if self.returncode is None:
+            if not select.select([self._fd], [], [], seconds)[0]:
+                raise subprocess.TimeoutExpired("successor", seconds)
+            def reaped():
+                with contextlib.suppress(ChildProcessError):
+                    _, status = os.waitpid(self.pid, 0)
+                    return [os.waitstatus_to_exitcode(status)]
+            self.returncode = wait_until("its parent to end", reaped)[0]
+            os.close(self._fd)
+        return self.returncode
+
+    def send_signal(self, number):
+        signal.pidfd_send_signal(self._fd, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
 class Proxy:
     """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are
     filled in. `top`: more keys beside them. `stderr`: a descriptor instead of the rig's log,
@@ -111,11 +148,13 @@ class Proxy:
         self.pass_fds, self.wrapper = (), []
         self.log_path = self.folder / "log"
         self.expected_errors = set()  # events that a test brings about
+        self._log_lock = threading.Lock()  # tests have threads of their own
         self.process = None
 
     # Life.
     def start(self):
         self._log, self._log_at, self._log_rest, self._begun = [], 0, b"", {}
+        self._processes = 1  # whose lines are in the log
         path = self.write_config()
         with open(self.log_path, "wb") as log:
             if self._on_log:
@@ -155,6 +194,18 @@ class Proxy:
         self.signal(number)
         return wait_until(lambda: f"a reload that ends as {outcome}:\n{self.tail()}",
                           lambda: self.lines(event=outcome)[before:])[0]
+
+    def upgrade(self):
+        """Replaces the process by a new one; returns the old one, which drains."""
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        before = len(self.lines(event="upgraded"))
+        self.signal(signal.SIGUSR2)
+        line = wait_until(lambda: "the upgrade:\n" + self.tail(),
+                          lambda: self.lines(event="upgraded")[before:])[0]
+        old, self.process = self.process, Successor(line["new_pid"])
+        self._processes += 1
+        self.base_fds, self.base_pipes = self.fds(), self.pipes()
+        return old
 
     def _before_exec(self):
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -199,17 +250,18 @@ class Proxy:
     def log(self):
         """All lines so far, as dictionaries; what is no JSON (a sanitizer's report) as {"raw":
         text}."""
-        with open(self.log_path, "rb") as f:
-            f.seek(self._log_at)
-            new = f.read()
-        self._log_at += len(new)
-        *whole, self._log_rest = (self._log_rest + new).split(b"\n")
-        for line in whole:
-            try:
-                self._log.append(json.loads(line))
-            except ValueError:
-                self._log.append({"raw": line.decode(errors="replace")})
-        return self._log
+        with self._log_lock:
+            with open(self.log_path, "rb") as f:
+                f.seek(self._log_at)
+                new = f.read()
+            self._log_at += len(new)
+            *whole, self._log_rest = (self._log_rest + new).split(b"\n")
+            for line in whole:
+                try:
+                    self._log.append(json.loads(line))
+                except ValueError:
+                    self._log.append({"raw": line.decode(errors="replace")})
+            return self._log
 
     def lines(self, **fields):
         return [line for line in self.log() if all(line.get(k) == v for k, v in fields.items())]
@@ -233,15 +285,17 @@ class Proxy:
         return wait_until(lambda: f"a line about {client}:\n{self.tail()}", find)[-1]
 
     def check_log(self):
-        """Every line is JSON, none is an error but those that are expected, and no connection has
-        two of its end."""
-        seen = set()
+        """Every line is JSON, none is an error but those that are expected, and no
+        connection has two of its end. (Processes
+        count theirs alike.)"""
+        seen = collections.Counter()
         for line in self.log():
             assert "raw" not in line, f"not JSON: {line['raw']}\n{self.tail(200)}"
             assert line["level"] != "error" or line["event"] in self.expected_errors, line
             if "conn" in line and line["event"] in ("closed", "refused"):
-                assert line["conn"] not in seen, f"two lines about connection {line['conn']}"
-                seen.add(line["conn"])
+                seen[line["conn"]] += 1
+                assert seen[line["conn"]] <= self._processes, (
+                    f"two lines about connection {line['conn']}")
 
     # Counters.
     def totals(self):

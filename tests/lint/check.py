@@ -26,7 +26,7 @@ LAYERS = {
     "tls": {"base", "limits"},
     "kern": {"base", "limits", "loop", "tls"},
     "pki": {"base", "limits", "tls"},
-    "dataplane": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki"},
+    "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "tls", "kern", "pki"},
     "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane"},
 }
 # Headers of libraries that only some folders may use.

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Orders to the main thread (orders.h). */
+#include "dataplane/orders.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "base/util.h"
+
+void orders_init(struct orders *orders)
+{
+	pthread_condattr_t attr;
+
+	*orders = (struct orders){ .placed = 0 };
+	pthread_mutex_init(&orders->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&orders->done_cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void orders_fini(struct orders *orders)
+{
+	pthread_cond_destroy(&orders->done_cond);
+	pthread_mutex_destroy(&orders->mutex);
+}
+
+int orders_place(struct orders *orders, int wake_fd, int seconds, struct err_text *err)
+{
+	struct timespec until;
+	uint64_t number;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += seconds;
+	pthread_mutex_lock(&orders->mutex);
+	number = ++orders->placed;
+	eventfd_write(wake_fd, 1);
+	while (orders->done < number && r == 0)
+		r = pthread_cond_timedwait(&orders->done_cond, &orders->mutex, &until);
+	if (orders->done < number)
+		r = err_set(err, -ETIMEDOUT, "no answer within %d s; the log will tell", seconds);
+	else
+		r = err_set(err, orders->result, "%s", orders->text.text);
+	pthread_mutex_unlock(&orders->mutex);
+	return r;
+}
+
+bool orders_pending(struct orders *orders)
+{
+	bool pending;
+
+	pthread_mutex_lock(&orders->mutex);
+	pending = orders->placed > orders->done;
+	pthread_mutex_unlock(&orders->mutex);
+	return pending;
+}
+
+uint64_t orders_begin(struct orders *orders)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&orders->mutex);
+	number = orders->placed;
+	pthread_mutex_unlock(&orders->mutex);
+	return number;
+}
+
+void orders_done(struct orders *orders, uint64_t number, int result, const struct err_text *text)
+{
+	pthread_mutex_lock(&orders->mutex);
+	orders->result = result;
+	orders->text = *text;
+	orders->done = MAX(orders->done, number);
+	pthread_cond_broadcast(&orders->done_cond);
+	pthread_mutex_unlock(&orders->mutex);
+}
+
+void orders_end(struct orders *orders, int result, const char *text)
+{
+	struct err_text words;
+
+	err_set(&words, 0, "%s", text);
+	orders_done(orders, UINT64_MAX, result, &words);
+}
