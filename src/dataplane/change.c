@@ -76,6 +76,8 @@ static void log_doors(const struct proxy *proxy, const struct change *change)
 
 void change_apply(struct proxy *proxy, struct change *change)
 {
+	struct snapshot *before;
+
 	log_doors(proxy, change);
 	for (unsigned int i = 0; i < change->plan_count; i++)
 		worker_plan_post(change->plans[i], proxy->applied_fd);
@@ -83,6 +85,19 @@ void change_apply(struct proxy *proxy, struct change *change)
 		change->table.groups[i]->workers_have_it = true;
 	listen_table_close(&proxy->table, &change->table);
 	proxy->table = change->table;
-	snapshot_unref(proxy->snapshot);
+	pthread_mutex_lock(&proxy->snapshot_mutex);
+	before = proxy->snapshot;
 	proxy->snapshot = change->snapshot;
+	pthread_mutex_unlock(&proxy->snapshot_mutex);
+	snapshot_unref(before);
+}
+
+struct snapshot *proxy_snapshot(struct proxy *proxy)
+{
+	struct snapshot *snapshot;
+
+	pthread_mutex_lock(&proxy->snapshot_mutex);
+	snapshot = snapshot_ref(proxy->snapshot);
+	pthread_mutex_unlock(&proxy->snapshot_mutex);
+	return snapshot;
 }

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "dataplane/snapshot.h"
 #include "dataplane/stats.h"
 
 struct proxy;
@@ -42,6 +43,8 @@ void proxy_free(struct proxy *proxy);
 
 /* Any thread: sums of all workers' counters, approximate while they run. */
 void proxy_stats(const struct proxy *proxy, struct stats *ret);
+/* Any thread: the configuration in force with its routes; a reference, for snapshot_unref(). */
+struct snapshot *proxy_snapshot(struct proxy *proxy);
 /* Any thread: as SIGHUP does, and waits for it. 0, or -errno with `err`: all is as before
  * (-ETIMEDOUT: not yet known). */
 int proxy_reload(struct proxy *proxy, struct err_text *err);

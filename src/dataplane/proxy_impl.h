@@ -40,8 +40,11 @@ struct upgrade {
 struct proxy {
 	char *config_file;
 	struct settings_at_start at_start;
-	struct file_watch *watch;	    /* NULL: files are read again on order only */
-	struct snapshot *snapshot;	    /* what new connections get; a reference */
+	struct file_watch *watch; /* NULL: files are read again on order only */
+	/* What new connections get; a reference. Only the main thread changes it, under the mutex.
+	 */
+	struct snapshot *snapshot;
+	pthread_mutex_t snapshot_mutex;
 	struct listen_table table;	    /* where they come in */
 	struct inherited_sockets inherited; /* at start; empty later */
 	struct audit *audit;		    /* NULL: none */

@@ -27,11 +27,13 @@ void reload_init(struct proxy *proxy)
 {
 	orders_init(&proxy->reloads);
 	pthread_mutex_init(&proxy->reload_state_mutex, NULL);
+	pthread_mutex_init(&proxy->snapshot_mutex, NULL);
 }
 
 void reload_fini(struct proxy *proxy)
 {
 	file_watch_free(proxy->watch);
+	pthread_mutex_destroy(&proxy->snapshot_mutex);
 	pthread_mutex_destroy(&proxy->reload_state_mutex);
 	orders_fini(&proxy->reloads);
 }
