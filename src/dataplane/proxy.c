@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The running proxy (proxy.h). The main thread owns configuration and workers, waits for signals
- * and for orders of other threads, and does what may block or cost a little now and then: looks
- * upstream names up again, gives memory back after a wave of handshakes.
+ * and for orders of other threads, and does what costs a little now and then: has upstream names
+ * looked up again, gives memory back after a wave of handshakes.
  *
  * Signals: TERM, INT drain (a second one stops at once); HUP reloads, and opens the audit's file
  * again; USR2 starts the new process that takes over; USR1 writes the totals to the log.
@@ -141,17 +141,17 @@ void proxy_stats(const struct proxy *proxy, struct stats *ret)
 static void housekeeping(struct proxy *proxy)
 {
 	uint64_t now_ns = clock_monotonic_ns();
+	bool resolve = now_ns - proxy->resolved_ns >= RESOLVE_PERIOD_NS;
 	struct stats stats;
 
-	if (now_ns - proxy->resolved_ns >= RESOLVE_PERIOD_NS) {
+	if (resolve)
 		proxy->resolved_ns = now_ns;
-		for (size_t i = 0; i < proxy->snapshot->route_count; i++) {
-			struct err_text why;
+	for (size_t i = 0; i < proxy->snapshot->route_count; i++) {
+		struct err_text why;
 
-			if (route_resolve(&proxy->snapshot->routes[i], &why) < 0)
-				log_msg(LOG_WARNING, "unresolved",
-					"%s; the last known addresses stay in use", why.text);
-		}
+		if (route_renew(&proxy->snapshot->routes[i], resolve, &why) < 0)
+			log_msg(LOG_WARNING, "unresolved",
+				"%s; the last known addresses stay in use", why.text);
 	}
 	if (now_ns - proxy->trimmed_ns < TRIM_PERIOD_NS)
 		return;

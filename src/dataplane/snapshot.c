@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
+
+#define RESOLVE_AT_START_NS (5 * NSEC_PER_SEC)
 
 static enum tls_cipher cipher_of(enum config_cipher cipher)
 {
@@ -116,19 +119,10 @@ static void state_unref(struct listener_state *state)
 
 /* An upstream that stays keeps the addresses that are known, which are renewed from time to time
  * anyhow: a look-up may take long, and may fail. */
-static void find_addresses(struct route *route, struct route *previous)
+static void inherit_addresses(struct route *route, struct route *previous)
 {
-	struct err_text why;
-
-	if (previous && !strcmp(previous->config->upstream_text, route->config->upstream_text)) {
+	if (previous && !strcmp(previous->config->upstream_text, route->config->upstream_text))
 		route->address_count = route_addresses(previous, route->addresses);
-		if (route->address_count)
-			return;
-	}
-	if (route_resolve(route, &why) < 0)
-		log_msg(LOG_WARNING, "unresolved",
-			"listener %s: %s; clients get a clean end until it resolves",
-			route->config->name, why.text);
 }
 
 /* route->config, ->snapshot and ->ktls are set. */
@@ -146,12 +140,13 @@ static int route_init(struct route *route, struct route *previous, struct err_te
 	r = choose_transport(route, previous, err);
 	if (r < 0)
 		return r;
-	find_addresses(route, previous);
+	inherit_addresses(route, previous);
 	return 0;
 }
 
 static void route_fini(struct route *route)
 {
+	lookup_drop(route->lookup);
 	tls_context_unref(route->tls);
 	state_unref(route->state);
 	pthread_mutex_destroy(&route->addresses_mutex);
@@ -175,6 +170,87 @@ static void find_ktls(struct snapshot *snapshot, const struct config *config,
 	} else if (any_wants_ktls(config)) {
 		ktls_probe(&snapshot->ktls);
 		snapshot->ktls_probed = true;
+	}
+}
+
+static void log_unresolved(const struct route *route, const char *why)
+{
+	log_msg(LOG_WARNING, "unresolved",
+		"listener %s: %s; clients get a clean end until it resolves", route->config->name,
+		why);
+}
+
+static void route_publish(struct route *route, const struct upstream_address *addresses,
+			  size_t count)
+{
+	pthread_mutex_lock(&route->addresses_mutex);
+	memcpy(route->addresses, addresses, count * sizeof(*addresses));
+	route->address_count = count;
+	pthread_mutex_unlock(&route->addresses_mutex);
+}
+
+/* Publishes what a look-up gave; takes the list. */
+static int route_take_list(struct route *route, int result, struct addrinfo *list,
+			   struct err_text *err)
+{
+	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
+	size_t count = 0;
+
+	if (result != 0)
+		return err_set(err, -ENOENT, "upstream %s does not resolve: %s",
+			       route->config->upstream_text, gai_strerror(result));
+	for (struct addrinfo *it = list; it && count < UPSTREAM_ADDRESSES_MAX;
+	     it = it->ai_next, count++) {
+		memcpy(&addresses[count].addr, it->ai_addr, it->ai_addrlen);
+		addresses[count].len = it->ai_addrlen;
+	}
+	freeaddrinfo(list);
+	route_publish(route, addresses, count);
+	return 0;
+}
+
+int route_renew(struct route *route, bool start, struct err_text *err)
+{
+	const struct endpoint *upstream = &route->config->upstream;
+	struct addrinfo *list = NULL;
+	struct upstream_address address;
+	int r = 0;
+
+	if (!route->lookup && endpoint_sockaddr(upstream, &address.addr, &address.len) == 0) {
+		if (start)
+			route_publish(route, &address, 1);
+		return 0;
+	}
+	if (!route->lookup) {
+		if (!start)
+			return 0;
+		r = lookup_start(upstream->host, upstream->port, &route->lookup);
+	}
+	if (r == 0)
+		r = lookup_take(&route->lookup, &list);
+	return r == EAI_INPROGRESS ? 0 : route_take_list(route, r, list, err);
+}
+
+/* Those that are not known, all at once, and no longer than a start may take because of them. */
+static void resolve_all(struct snapshot *snapshot)
+{
+	uint64_t until_ns = clock_monotonic_ns() + RESOLVE_AT_START_NS;
+	struct err_text why;
+
+	for (size_t i = 0; i < snapshot->route_count; i++)
+		if (!snapshot->routes[i].address_count &&
+		    route_renew(&snapshot->routes[i], true, &why) < 0)
+			log_unresolved(&snapshot->routes[i], why.text);
+	for (size_t i = 0; i < snapshot->route_count; i++) {
+		struct route *route = &snapshot->routes[i];
+
+		if (!route->lookup)
+			continue;
+		lookup_wait(route->lookup, until_ns);
+		if (route_renew(route, false, &why) < 0)
+			log_unresolved(route, why.text);
+		else if (route->lookup)
+			log_unresolved(route, "the resolver has not answered yet");
 	}
 }
 
@@ -210,6 +286,7 @@ int snapshot_new(struct config *config, struct snapshot *previous, struct snapsh
 		}
 	}
 	snapshot->config = config;
+	resolve_all(snapshot);
 	*ret = snapshot;
 	return 0;
 }
@@ -248,42 +325,6 @@ struct route *route_ref(struct route *route)
 void route_unref(struct route *route)
 {
 	snapshot_unref(route->snapshot);
-}
-
-static void route_publish(struct route *route, const struct upstream_address *addresses,
-			  size_t count)
-{
-	pthread_mutex_lock(&route->addresses_mutex);
-	memcpy(route->addresses, addresses, count * sizeof(*addresses));
-	route->address_count = count;
-	pthread_mutex_unlock(&route->addresses_mutex);
-}
-
-int route_resolve(struct route *route, struct err_text *err)
-{
-	const struct endpoint *upstream = &route->config->upstream;
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *list, *it;
-	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
-	size_t count = 0;
-	char port[8];
-	int r;
-
-	if (endpoint_sockaddr(upstream, &addresses[0].addr, &addresses[0].len) == 0) {
-		route_publish(route, addresses, 1);
-		return 0;
-	}
-	snprintf(port, sizeof(port), "%u", upstream->port);
-	r = getaddrinfo(upstream->host, port, &hints, &list);
-	if (r != 0)
-		return err_set(err, -ENOENT, "upstream %s does not resolve: %s",
-			       route->config->upstream_text, gai_strerror(r));
-	for (it = list; it && count < UPSTREAM_ADDRESSES_MAX; it = it->ai_next, count++) {
-		memcpy(&addresses[count].addr, it->ai_addr, it->ai_addrlen);
-		addresses[count].len = it->ai_addrlen;
-	}
-	freeaddrinfo(list);
-	route_publish(route, addresses, count);
-	return 0;
 }
 
 size_t route_addresses(struct route *route, struct upstream_address ret[UPSTREAM_ADDRESSES_MAX])

@@ -11,11 +11,13 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
 #include "base/err.h"
 #include "config/config.h"
+#include "dataplane/lookup.h"
 #include "limits/limits.h"
 #include "tls/context.h"
 #include "tls/ktls.h"
@@ -45,6 +47,7 @@ struct route {
 	pthread_mutex_t addresses_mutex;
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
 	size_t address_count;
+	struct lookup *lookup; /* of the upstream's name, that runs, or NULL; the control side's */
 };
 
 struct snapshot {
@@ -71,9 +74,10 @@ struct route *snapshot_route(struct snapshot *snapshot, const char *name);
 struct route *route_ref(struct route *route);
 void route_unref(struct route *route);
 
-/* Looks the upstream's name up again (blocking: control side only). Keeps the old addresses if that
- * fails: -errno with `err`. */
-int route_resolve(struct route *route, struct err_text *err);
+/* Keeps the addresses of the upstream's name new without waiting; to be called now and then, by the
+ * control side. Starts a look-up if asked to and none runs, and publishes what one that has ended
+ * gave. If that failed the old addresses stay: -errno with `err`. */
+int route_renew(struct route *route, bool start, struct err_text *err);
 /* Copies the addresses for one connection; returns their number. */
 size_t route_addresses(struct route *route, struct upstream_address ret[UPSTREAM_ADDRESSES_MAX]);
 /* Whether the rules let this peer in; `ret_why` is static text for the log. */
