@@ -42,15 +42,20 @@ int cli_fail(const char *command, const char *fmt, ...)
 	return CLI_FAILED;
 }
 
-const char *cli_did_you_mean(const char *text, const char *const *words)
+static const char *did_you_mean(const char *prefix, const char *text, const char *const *words)
 {
 	static char hint[128];
 	const char *near = parse_nearest_word(text, words);
 
 	if (!near)
 		return "";
-	snprintf(hint, sizeof(hint), " (did you mean '%s'?)", near);
+	snprintf(hint, sizeof(hint), " (did you mean '%s%s'?)", prefix, near);
 	return hint;
+}
+
+const char *cli_did_you_mean(const char *text, const char *const *words)
+{
+	return did_you_mean("", text, words);
 }
 
 /* Name of a long option as typed, without dashes and value. */
@@ -78,7 +83,7 @@ static void explain(const char *command, char **argv, int found, const struct op
 		cli_usage_error(command, "option '--%s' takes no value", name);
 	else if (is_long)
 		cli_usage_error(command, "unknown option '--%s'%s", name,
-				cli_did_you_mean(name, names));
+				did_you_mean("--", name, names));
 	else
 		cli_usage_error(command, "unknown option '-%c'", optopt);
 }
