@@ -30,6 +30,7 @@
 #include "base/util.h"
 #include "dataplane/audit.h"
 #include "dataplane/proxy_impl.h"
+#include "kern/probe.h"
 
 #define RESOLVE_PERIOD_NS (30 * NSEC_PER_SEC)
 #define TRIM_PERIOD_NS	  (5 * NSEC_PER_SEC)
@@ -89,7 +90,7 @@ static int make_workers(struct proxy *proxy, const struct config *config, struct
 	unsigned int count = config->workers;
 
 	if (!count)
-		count = (unsigned int)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
+		count = probe_cores();
 	count = MIN(count, (unsigned int)WORKERS_MAX);
 	for (; proxy->worker_count < count; proxy->worker_count++) {
 		int r = worker_new(proxy->worker_count, kind, &proxy->workers[proxy->worker_count],

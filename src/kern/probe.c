@@ -65,7 +65,7 @@ static bool can_have_full_pipe(void)
 	return full;
 }
 
-static unsigned int count_cores(void)
+unsigned int probe_cores(void)
 {
 	cpu_set_t set;
 
@@ -89,7 +89,7 @@ void probe_gather(struct probe *ret)
 
 	if (uname(&name) == 0)
 		snprintf(probe.kernel, sizeof(probe.kernel), "%s", name.release);
-	probe.cores = count_cores();
+	probe.cores = probe_cores();
 	probe.io_uring = loop_io_uring_usable(&probe.io_uring_why);
 	if (probe.io_uring)
 		probe.io_uring_why.text[0] = 0;

@@ -31,6 +31,8 @@ struct probe {
 	bool secrets_locked;		 /* memory for keys could be locked */
 };
 
+/* How many cores this process may run on; at least 1. */
+unsigned int probe_cores(void);
 /* Some milliseconds; opens sockets on loopback and a pipe, leaves nothing. */
 void probe_gather(struct probe *ret);
 /* What `ktls: auto` means here: true for the kernel's record layer, false for our own; `ret_why`

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits of the configuration and of the system: what is too much is turned away, counted, and
 forgotten."""
+import os
 import resource
 import socket
 import threading
@@ -39,6 +40,18 @@ def test_connections(new_door, workers):
     wait_until("room for one more", lambda: works(door))
     for client in clients[1:]:
         client.reset()
+
+
+def test_a_worker_for_each_core(new_proxy, pki):
+    """workers: auto counts the cores that the process may run on, not those of the machine."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        proxy = new_proxy([{"name": "x", "upstream": "127.0.0.1:1", "tls": pki.tls()}], workers="auto")
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert proxy.lines(event="started")[0]["workers"] == 1
+    proxy.config["workers"] = 1  # for the checks at the end
 
 
 def works(door):
