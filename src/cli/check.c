@@ -94,11 +94,12 @@ static int check_file(const char *file, bool json)
 	cleanup_free struct config_problems *problems = calloc(1, sizeof(*problems));
 	cleanup_free struct check_facts *facts = NULL;
 	struct config *config = NULL;
-	int code;
+	int code, r;
 
 	if (!problems)
 		return cli_fail(COMMAND, "no memory");
-	if (config_load(file, &config, problems) == 0) {
+	r = config_load_for_check(file, &config, problems);
+	if (config) {
 		facts = calloc(config->listener_count, sizeof(*facts));
 		if (!facts) {
 			config_free(config);
@@ -107,7 +108,7 @@ static int check_file(const char *file, bool json)
 		check_host(config, problems, facts);
 	}
 	if (json)
-		print_json(file, config, problems, facts);
+		print_json(file, r == 0 ? config : NULL, problems, facts);
 	else
 		print_text(file, config, problems, facts);
 	code = problems->errors ? CLI_USAGE : CLI_OK;

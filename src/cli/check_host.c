@@ -2,7 +2,7 @@
 /*
  * Checks against files and host (check_host.h). What keeps the proxy from starting is an error;
  * what may be right on another host or at another time (names, addresses, the kernel) a warning.
- * Main thread.
+ * The configuration may have mistakes: what could not be read of it is zero. Main thread.
  */
 #include "cli/check_host.h"
 
@@ -50,7 +50,7 @@ static void check_identity(struct check *c, struct check_facts *facts)
 	const struct config_tls *tls = &c->listener->tls;
 	struct pki_findings findings = { 0 };
 
-	if (!tls->certificate)
+	if (!tls->certificate || !tls->key)
 		return;
 	facts->has_identity = pki_inspect_identity(tls->certificate, tls->key,
 						   c->listener->role == CONFIG_ROLE_FRONT,
@@ -224,15 +224,19 @@ static void check_audit(const struct config_audit *audit, struct config_problems
 void check_host(const struct config *config, struct config_problems *problems,
 		struct check_facts *facts)
 {
+	bool sound = !problems->errors;
+
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct check c = { &config->listeners[i], i, problems, "" };
 		size_t errors = problems->errors;
 
-		check_listen(&c);
-		check_upstream(&c);
+		if (c.listener->listen.host[0])
+			check_listen(&c);
+		if (c.listener->upstream.host[0])
+			check_upstream(&c);
 		check_identity(&c, &facts[i]);
 		check_roots(&c, &facts[i]);
-		if (problems->errors == errors)
+		if (sound && problems->errors == errors)
 			check_context(&c);
 	}
 	check_kernel(config, problems);

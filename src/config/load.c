@@ -120,8 +120,9 @@ void config_problems_sort(struct config_problems *problems)
 	}
 }
 
-int config_load_bytes(const char *bytes, size_t len, const char *folder, struct config **ret_config,
-		      struct config_problems *problems)
+/* `keep`: what has errors is given too. */
+static int load_bytes(const char *bytes, size_t len, const char *folder, bool keep,
+		      struct config **ret_config, struct config_problems *problems)
 {
 	struct config_tree tree = { 0 };
 	struct config *config;
@@ -137,11 +138,17 @@ int config_load_bytes(const char *bytes, size_t len, const char *folder, struct 
 	config_problems_sort(problems);
 	if (r == 0 && problems->errors)
 		r = -EINVAL;
-	if (r < 0)
-		config_free(config);
-	else
+	if (r == 0 || (r == -EINVAL && keep))
 		*ret_config = config;
+	else
+		config_free(config);
 	return r;
+}
+
+int config_load_bytes(const char *bytes, size_t len, const char *folder, struct config **ret_config,
+		      struct config_problems *problems)
+{
+	return load_bytes(bytes, len, folder, false, ret_config, problems);
 }
 
 /* Whole content of a file, at most CONFIG_FILE_BYTES_MAX. */
@@ -200,7 +207,8 @@ static int load_failed(struct config_problems *problems, int code, const char *d
 	return code;
 }
 
-int config_load(const char *file, struct config **ret_config, struct config_problems *problems)
+static int load(const char *file, bool keep, struct config **ret_config,
+		struct config_problems *problems)
 {
 	/* Non-blocking: a FIFO that nobody writes must not hold us. */
 	cleanup_close int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -216,10 +224,21 @@ int config_load(const char *file, struct config **ret_config, struct config_prob
 	folder = folder_of(file);
 	if (!folder)
 		return load_failed(problems, errno ? -errno : -ENOMEM, "find the file's folder");
-	r = config_load_bytes(bytes, len, folder, ret_config, problems);
+	r = load_bytes(bytes, len, folder, keep, ret_config, problems);
 	if (r == -ENOMEM)
 		return load_failed(problems, r, "hold the file");
 	return r;
+}
+
+int config_load(const char *file, struct config **ret_config, struct config_problems *problems)
+{
+	return load(file, false, ret_config, problems);
+}
+
+int config_load_for_check(const char *file, struct config **ret_config,
+			  struct config_problems *problems)
+{
+	return load(file, true, ret_config, problems);
 }
 
 static void strings_fini(struct config_strings *strings)

@@ -32,7 +32,12 @@ struct config_problems {
  * duplicate keys, contradictions between keys; touches no other file. `problems` is the caller's
  * and zeroed; what is in it after is sorted by position. */
 int config_load(const char *file, struct config **ret_config, struct config_problems *problems);
-/* The same of a file's content. `folder`: absolute, what relative paths in it are relative to. */
+/* The same for one who wants to find more mistakes, not to run: with -EINVAL too there may be a
+ * *ret_config of what could be read (the rest is zero). It is to be NULL before. */
+int config_load_for_check(const char *file, struct config **ret_config,
+			  struct config_problems *problems);
+/* config_load() of a file's content. `folder`: absolute, what relative paths in it are relative to.
+ */
 int config_load_bytes(const char *bytes, size_t len, const char *folder, struct config **ret_config,
 		      struct config_problems *problems);
 

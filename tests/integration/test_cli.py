@@ -147,6 +147,27 @@ def test_check_good(ca, tmp_path):
     assert only["roots"] == 1
 
 
+def test_check_finds_all_at_once(ca, tmp_path):
+    """Mistakes of form keep nobody from hearing of files too, nor the other way round."""
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"""\
+lop: auto
+listeners:
+  - name: k
+    listen: 127.0.0.1:9093
+    upstream: 127.0.0.1:9092
+    tls: {{certificate: {ca}/broker-1.crt, key: {ca}/ca.key, roots: [absent.crt]}}
+    timeouts: {{handshake: 10}}
+  - {{name: l, tls: {{certificate: absent.crt}}}}
+  - 7
+""")
+    found = [(p["line"], p["path"]) for p in problems(path)["problems"] if p["severity"] == "error"]
+    assert found == [(1, "lop"), (6, "listeners[0].tls.key"), (6, "listeners[0].tls.roots[0]"),
+                     (7, "listeners[0].timeouts.handshake"), (8, "listeners[1].listen"),
+                     (8, "listeners[1].upstream"), (8, "listeners[1].tls.roots"),
+                     (8, "listeners[1].tls.key"), (9, "listeners[2]")]
+
+
 def test_check_text_form(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("workers: many\nlisteners:\n  - name: k\n    lisen: x\n")
