@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The step that connects the upstream: each known address in turn until one accepts, within one
- * deadline for all.
+ * deadline for all, of which each has an equal share: one that does not answer must not use up that
+ * of the others.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -46,13 +47,18 @@ static int dial(struct conn *conn, const struct upstream_address *address)
 
 static void dial_next(struct conn *conn)
 {
+	uint64_t deadline_ns = conn->route->config->timeouts.connect_ms * NSEC_PER_MSEC;
 	struct conn_connect *step = conn->connect;
+	struct loop *loop = conn->worker->loop;
 
 	while (step->next < step->count) {
 		int r = dial(conn, &step->addresses[step->next++]);
 
-		if (r == 0)
+		if (r == 0) {
+			loop_timer_set(loop, &conn->timer,
+				       loop_now_ns(loop) + deadline_ns / step->count);
 			return;
+		}
 		conn->error = -r;
 	}
 	stats_add(&conn->worker->stats.upstream_connect_failures, 1);
@@ -90,6 +96,12 @@ static int connect_result(int fd)
 	return 0;
 }
 
+static void hang_up(struct conn *conn)
+{
+	loop_watch_close(conn->worker->loop, &conn->dialed.watch);
+	conn->dialed.hung_up = false;
+}
+
 void conn_connect_ready(struct conn *conn, struct leg *leg, uint32_t events)
 {
 	int r;
@@ -104,8 +116,7 @@ void conn_connect_ready(struct conn *conn, struct leg *leg, uint32_t events)
 		return;
 	if (r < 0) {
 		conn->error = -r;
-		loop_watch_close(conn->worker->loop, &leg->watch);
-		leg->hung_up = false;
+		hang_up(conn);
 		dial_next(conn);
 		return;
 	}
@@ -117,6 +128,12 @@ void conn_connect_ready(struct conn *conn, struct leg *leg, uint32_t events)
 
 void conn_connect_timeout(struct conn *conn)
 {
+	if (conn->connect->next < conn->connect->count) {
+		conn->error = ETIMEDOUT;
+		hang_up(conn);
+		dial_next(conn);
+		return;
+	}
 	stats_add(&conn->worker->stats.upstream_connect_failures, 1);
 	conn_end(conn, &conn->accepted, CLOSE_UPSTREAM_TIMEOUT, 0);
 }
