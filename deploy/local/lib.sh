@@ -174,7 +174,21 @@ proc_spawn() {
 	release_signals
 }
 
-# proc_stop NAME SECONDS: SIGTERM, and SIGKILL if it is still there after that time. Returns 1 if it was not running.
+# group_lives PID: whether any process is left of the group that PID leads. What a shell was waiting for outlives it.
+group_lives() {
+	local file stat
+	for file in /proc/[0-9]*/stat; do
+		stat=''
+		read -r -d '' stat 2>/dev/null <"$file" || [[ -n $stat ]] || continue
+		# shellcheck disable=SC2086 # its words: state, parent, group
+		set -- "$1" ${stat##*) }
+		[[ $4 != "$1" || $2 == Z ]] || return 0
+	done
+	return 1
+}
+
+# proc_stop NAME SECONDS: SIGTERM to its group, and SIGKILL if it is still there after that time. Returns 1 if it was not
+# running.
 proc_stop() {
 	local name=$1 tries=$(($2 * 10)) pid
 	if ! proc_pid "$name"; then
@@ -182,11 +196,12 @@ proc_stop() {
 		return 1
 	fi
 	pid=$REPLY
-	kill -TERM "$pid" 2>/dev/null || true
-	while proc_pid "$name"; do
+	# Perhaps it has not got as far as to have a group of its own.
+	kill -TERM -- "-$pid" 2>/dev/null || kill -TERM "$pid" 2>/dev/null || true
+	while proc_pid "$name" || group_lives "$pid"; do
 		if ((tries-- <= 0)); then
 			printf '%s: the %s (pid %s) did not stop in %s s and was killed\n' "${0##*/}" "$name" "$pid" "$2" >&2
-			kill -KILL "$pid" 2>/dev/null || true
+			kill -KILL -- "-$pid" 2>/dev/null || true
 			break
 		fi
 		sleep 0.1

@@ -99,11 +99,11 @@ def interrupt(site, process, marker, file):
     if file:
         path = site.state / file
         kafka_rig.wait_until(f"{path} to be there", path.exists, 60)
-    while process.poll() is None:
+    while process.poll() is None:  # who is not heard presses it again
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30 * SLOW)
+            process.wait(1)
     with process.stdout as rest:
         return (out + rest.read()).decode()
 
