@@ -43,16 +43,14 @@ void change_discard(struct proxy *proxy, struct change *change)
 	snapshot_unref(change->snapshot);
 }
 
-static void log_listener(const char *event, const struct config_listener *listener)
+/* The fields of a line about a door that is begun; ends it. */
+static void log_door(struct log_line *line, const struct config_listener *listener)
 {
-	struct log_line line;
-
-	log_begin(&line, LOG_INFO, event);
-	log_str(&line, "listener", listener->name);
-	log_str(&line, "role", listener->role == CONFIG_ROLE_FRONT ? "front" : "egress");
-	log_str(&line, "listen", listener->listen_text);
-	log_str(&line, "upstream", listener->upstream_text);
-	log_end(&line);
+	log_str(line, "listener", listener->name);
+	log_str(line, "role", listener->role == CONFIG_ROLE_FRONT ? "front" : "egress");
+	log_str(line, "listen", listener->listen_text);
+	log_str(line, "upstream", listener->upstream_text);
+	log_end(line);
 }
 
 static bool has_group(const struct listen_table *table, const struct listen_group *group)
@@ -66,12 +64,20 @@ static bool has_group(const struct listen_table *table, const struct listen_grou
 /* Which doors open and which close. */
 static void log_doors(const struct proxy *proxy, const struct change *change)
 {
-	for (size_t i = 0; i < proxy->table.count; i++)
-		if (!has_group(&change->table, proxy->table.groups[i]))
-			log_listener("listening_ended", proxy->snapshot->routes[i].config);
-	for (size_t i = 0; i < change->table.count; i++)
-		if (!change->table.groups[i]->workers_have_it)
-			log_listener("listening", change->snapshot->routes[i].config);
+	struct log_line line;
+
+	for (size_t i = 0; i < proxy->table.count; i++) {
+		if (has_group(&change->table, proxy->table.groups[i]))
+			continue;
+		log_begin(&line, LOG_INFO, "listening_ended");
+		log_door(&line, proxy->snapshot->routes[i].config);
+	}
+	for (size_t i = 0; i < change->table.count; i++) {
+		if (change->table.groups[i]->workers_have_it)
+			continue;
+		log_begin(&line, LOG_INFO, "listening");
+		log_door(&line, change->snapshot->routes[i].config);
+	}
 }
 
 void change_apply(struct proxy *proxy, struct change *change)

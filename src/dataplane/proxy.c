@@ -349,7 +349,9 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 		return r;
 	}
 	change_apply(proxy, &change);
-	reload_started(proxy);
+	r = reload_started(proxy, err);
+	if (r < 0)
+		return r;
 	log_started(proxy);
 	upgrade_taken_over(proxy);
 	return 0;

@@ -23,6 +23,9 @@ struct settings_at_start {
 	unsigned int workers;
 	enum config_loop loop;
 	enum log_format log_format;
+	char *audit_file;
+	unsigned int audit_journald, audit_queue_kib;
+	enum config_on_failure audit_on_failure;
 };
 
 /* Of replacing this process by a new one: upgrade.c. */
@@ -86,8 +89,8 @@ void proxy_drain_now(struct proxy *proxy);
 
 void reload_init(struct proxy *proxy);
 void reload_fini(struct proxy *proxy);
-/* The first configuration is in force. */
-void reload_started(struct proxy *proxy);
+/* The first configuration is in force. 0, or -ENOMEM with `err`. */
+int reload_started(struct proxy *proxy, struct err_text *err);
 /* Reads the configuration and all its files again, and changes to it; or says why not, and all
  * stays as it was. */
 void reload(struct proxy *proxy);

@@ -32,6 +32,7 @@ void reload_init(struct proxy *proxy)
 
 void reload_fini(struct proxy *proxy)
 {
+	free(proxy->at_start.audit_file);
 	file_watch_free(proxy->watch);
 	pthread_mutex_destroy(&proxy->snapshot_mutex);
 	pthread_mutex_destroy(&proxy->reload_state_mutex);
@@ -87,6 +88,14 @@ static void add_word(char *words, size_t room, const char *word)
 	snprintf(words + used, room - used, "%s%s", used ? ", " : "", word);
 }
 
+static bool audit_differs(const struct settings_at_start *start, const struct config_audit *audit)
+{
+	return strcmp(audit->file ? audit->file : "", start->audit_file) != 0 ||
+	       audit->journald != start->audit_journald ||
+	       audit->queue_kib != start->audit_queue_kib ||
+	       audit->on_failure != start->audit_on_failure;
+}
+
 /* The keys that this process can not change while it runs, as far as they differ. */
 static void find_restart_keys(const struct proxy *proxy, const struct config *config,
 			      char ret[RELOAD_KEYS_BYTES])
@@ -98,6 +107,8 @@ static void find_restart_keys(const struct proxy *proxy, const struct config *co
 		add_word(ret, RELOAD_KEYS_BYTES, "loop");
 	if (config->log_format != proxy->at_start.log_format)
 		add_word(ret, RELOAD_KEYS_BYTES, "log.format");
+	if (audit_differs(&proxy->at_start, &config->audit))
+		add_word(ret, RELOAD_KEYS_BYTES, "audit");
 }
 
 /* Each problem a line; the first error, for the state, in `err`. */
@@ -131,12 +142,14 @@ static int load(const struct proxy *proxy, struct config **ret, struct err_text 
 	return r;
 }
 
-/* The log's level goes with the file, unless the file has it as before: somebody may have changed
- * it by hand meanwhile. */
-static void change_log_level(enum log_level before, enum log_level now)
+/* The log's settings go with the file, unless the file has them as before: somebody may have
+ * changed the level by hand meanwhile. */
+static void change_log(enum log_level level, unsigned int rate, const struct config *now)
 {
-	if (now != before)
-		log_set_level(now);
+	if (now->log_level != level)
+		log_set_level(now->log_level);
+	if (now->log_rate != rate)
+		log_set_rate(now->log_rate);
 }
 
 /* The manager waits between RELOADING=1 and READY=1; the time tells it which of them is whose. */
@@ -162,6 +175,7 @@ static int try_reload(struct proxy *proxy, char ret_restart_keys[RELOAD_KEYS_BYT
 		      struct err_text *err)
 {
 	enum log_level level = proxy->snapshot->config->log_level;
+	unsigned int rate = proxy->snapshot->config->log_rate;
 	struct config *config = NULL;
 	struct change change;
 	int r;
@@ -181,7 +195,7 @@ static int try_reload(struct proxy *proxy, char ret_restart_keys[RELOAD_KEYS_BYT
 		return r;
 	change_apply(proxy, &change);
 	wait_for_workers(proxy);
-	change_log_level(level, proxy->snapshot->config->log_level);
+	change_log(level, rate, proxy->snapshot->config);
 	find_restart_keys(proxy, proxy->snapshot->config, ret_restart_keys);
 	return 0;
 }
@@ -229,16 +243,25 @@ static void note_failure(struct proxy *proxy, const struct err_text *err)
 	state->failure = *err;
 }
 
-void reload_started(struct proxy *proxy)
+int reload_started(struct proxy *proxy, struct err_text *err)
 {
 	const struct config *config = proxy->snapshot->config;
 
-	proxy->at_start = (struct settings_at_start){ .workers = config->workers,
-						      .loop = config->loop,
-						      .log_format = config->log_format };
+	proxy->at_start = (struct settings_at_start){
+		.workers = config->workers,
+		.loop = config->loop,
+		.log_format = config->log_format,
+		.audit_file = strdup(config->audit.file ? config->audit.file : ""),
+		.audit_journald = config->audit.journald,
+		.audit_queue_kib = config->audit.queue_kib,
+		.audit_on_failure = config->audit.on_failure,
+	};
+	if (!proxy->at_start.audit_file)
+		return err_set(err, -ENOMEM, "out of memory");
 	pthread_mutex_lock(&proxy->reload_state_mutex);
 	note_success(proxy, "");
 	pthread_mutex_unlock(&proxy->reload_state_mutex);
+	return 0;
 }
 
 void reload(struct proxy *proxy)

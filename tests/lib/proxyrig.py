@@ -285,9 +285,8 @@ class Proxy:
         return wait_until(lambda: f"a line about {client}:\n{self.tail()}", find)[-1]
 
     def check_log(self):
-        """Every line is JSON, none is an error but those that are expected, and no
-        connection has two of its end. (Processes
-        count theirs alike.)"""
+        """Every line is JSON, none is an error but those that are expected, and no connection has
+        two of its end. (Each process counts its own from 0.)"""
         seen = collections.Counter()
         for line in self.log():
             assert "raw" not in line, f"not JSON: {line['raw']}\n{self.tail(200)}"
