@@ -369,14 +369,12 @@ int proxy_new(const char *config_file, struct config *config, struct proxy **ret
 	}
 	proxy->signal_fd = proxy->order_fd = proxy->applied_fd = -1;
 	proxy->upgrade.predecessor_fd = -1;
+	upgrade_init(&proxy->upgrade);
 	reload_init(proxy);
 	raise_limits();
 	notify_init();
 	proxy->config_file = strdup(config_file);
-	r = upgrade_init(&proxy->upgrade, err);
-	if (r == 0)
-		r = proxy->config_file ? open_fds(proxy, err)
-				       : err_set(err, -ENOMEM, "out of memory");
+	r = proxy->config_file ? open_fds(proxy, err) : err_set(err, -ENOMEM, "out of memory");
 	if (r < 0)
 		config_free(config);
 	else

@@ -34,8 +34,9 @@ struct upgrade {
 	uint64_t number;	 /* of the order that is carried out */
 	char *arguments, **argv; /* our own command line */
 	char *program;
-	pid_t pid; /* of the new one while it starts; 0: none */
-	int fd;	   /* our end of what we say to each other, or -1 */
+	int unknown; /* errno: why these are not known */
+	pid_t pid;   /* of the new one while it starts; 0: none */
+	int fd;	     /* our end of what we say to each other, or -1 */
 	uint64_t deadline_ns;
 	int predecessor_fd; /* to the process that this one replaces, or -1 */
 };
@@ -99,8 +100,7 @@ void reload_watch(struct proxy *proxy, const struct config *config);
 /* Carries out what other threads have ordered. */
 void reload_on_order(struct proxy *proxy);
 
-/* 0, or -errno with `err`. */
-int upgrade_init(struct upgrade *upgrade, struct err_text *err);
+void upgrade_init(struct upgrade *upgrade);
 void upgrade_fini(struct upgrade *upgrade);
 /* Starts the new process; what becomes of it is seen by upgrade_turn(), called now and then, and
  * when upgrade.fd is readable. */

@@ -72,15 +72,12 @@ static int read_command_line(struct upgrade *upgrade)
 	return upgrade->program ? 0 : -ENOMEM;
 }
 
-int upgrade_init(struct upgrade *upgrade, struct err_text *err)
+void upgrade_init(struct upgrade *upgrade)
 {
-	int r;
-
 	orders_init(&upgrade->orders);
 	upgrade->fd = -1;
-	r = read_command_line(upgrade);
-	return r < 0 ? err_set(err, r, "can not find out how we were started: %s", strerror(-r))
-		     : 0;
+	/* Without /proc, for instance: whoever wants an upgrade is told. */
+	upgrade->unknown = -read_command_line(upgrade);
 }
 
 void upgrade_fini(struct upgrade *upgrade)
@@ -210,6 +207,12 @@ void upgrade_start(struct proxy *proxy)
 		err_set(&err, 0, "the proxy is draining");
 		log_msg(LOG_WARNING, "upgrade_failed", "%s", err.text);
 		orders_done(&upgrade->orders, upgrade->number, -ESHUTDOWN, &err);
+		return;
+	}
+	if (upgrade->unknown) {
+		err_set(&err, 0, "how this one was started is not known: %s",
+			strerror(upgrade->unknown));
+		failed(proxy, false, err.text);
 		return;
 	}
 	r = handover_pair(&upgrade->fd, &their_end);

@@ -80,7 +80,7 @@ def test_who_is_there_may_finish(new_door, files):
     """The old process serves its connections to their end; the new one has read the files anew."""
     door = new_door(tls=files.tls(), workers=2, timeouts={"drain": "1h"},
                     process={"top": {"reload": "manual"}})
-    old_serial = files.serial
+    old_serial, fds = files.serial, door.proxy.base_fds
     with Load(door, 3) as load:
         half = door.raw("echo")
         half.send_hello()
@@ -101,6 +101,8 @@ def test_who_is_there_may_finish(new_door, files):
     with door.client("echo") as client:
         door.round_trip(client)
         end(client)
+    wait_until("no descriptor to be inherited but those that are meant to be",
+               lambda: door.proxy.fds() <= fds)
 
 
 def test_one_that_does_not_start(new_door):
