@@ -63,29 +63,6 @@ bool notify_enabled(void)
 	return notify_fd >= 0;
 }
 
-void notify_send_fds(const char *text, const int *fds, size_t count)
-{
-	char control[CMSG_SPACE(NOTIFY_FDS_MAX * sizeof(int))]
-		__attribute__((aligned(_Alignof(struct cmsghdr)))) = { 0 };
-	struct iovec iov = { .iov_base = (char *)text, .iov_len = strlen(text) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cmsg = (struct cmsghdr *)control;
-
-	if (notify_fd < 0)
-		return;
-	count = MIN(count, (size_t)NOTIFY_FDS_MAX);
-	if (count) {
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(cmsg), fds, count * sizeof(int));
-		msg.msg_control = control;
-		msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
-	}
-	while (sendmsg(notify_fd, &msg, MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
-}
-
 void notify_send(const char *fmt, ...)
 {
 	char text[TEXT_BYTES];
@@ -96,7 +73,8 @@ void notify_send(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	notify_send_fds(text, NULL, 0);
+	while (send(notify_fd, text, strlen(text), MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
 }
 
 uint64_t notify_watchdog_ns(void)

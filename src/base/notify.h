@@ -7,10 +7,7 @@
 #define SALLYPORT_BASE_NOTIFY_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-
-#define NOTIFY_FDS_MAX 64 /* descriptors in one message */
 
 /* Opens the socket; before any thread and before rights are given up. */
 void notify_init(void);
@@ -21,8 +18,6 @@ bool notify_enabled(void);
 /* Lines such as "READY=1\nSTATUS=…", printf-like and cut at 2 KiB. Nobody waits for an answer: that
  * it did not arrive is not an error. Main thread. */
 void notify_send(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* The same with copies of descriptors, at most NOTIFY_FDS_MAX. */
-void notify_send_fds(const char *text, const int *fds, size_t count);
 
 /* How often the manager wants WATCHDOG=1 at least, in ns, of this process; 0: not at all. */
 uint64_t notify_watchdog_ns(void);

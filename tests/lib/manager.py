@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service manager's side, as systemd does it: the notification socket, and sockets that are
 handed over at start."""
-import array
 import contextlib
 import os
 import socket
@@ -11,7 +10,7 @@ from waiting import PATIENCE, wait_until
 
 
 class Manager:
-    """Hears what the process tells: a list of dictionaries, with "fds" where descriptors came."""
+    """Hears what the process tells: a list of dictionaries."""
 
     def __init__(self, folder):
         self.path = os.path.join(str(folder), "notify")
@@ -24,12 +23,8 @@ class Manager:
     def messages(self):
         with contextlib.suppress(BlockingIOError):
             while True:
-                text, ancillary, _, _ = self._sock.recvmsg(8192, socket.CMSG_SPACE(4 * 256))
-                found = dict(line.split("=", 1) for line in text.decode().splitlines())
-                for _, kind, data in ancillary:
-                    assert kind == socket.SCM_RIGHTS
-                    found["fds"] = array.array("i", data).tolist()
-                self._messages.append(found)
+                text = self._sock.recv(8192).decode()
+                self._messages.append(dict(line.split("=", 1) for line in text.splitlines()))
         return self._messages
 
     def expect(self, since=0, **fields):
@@ -44,9 +39,6 @@ class Manager:
         return wait_until(lambda: f"{fields} of {self._messages[since:]}", find, PATIENCE)
 
     def close(self):
-        for found in self.messages():
-            for fd in found.pop("fds", ()):
-                os.close(fd)
         self._sock.close()
 
 

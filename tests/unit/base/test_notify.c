@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the service manager hears: text, descriptors, and nothing where there is none. */
+/* What the service manager hears, and nothing where there is none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,38 +66,6 @@ static void test_text(void **state)
 	close(manager);
 }
 
-static void test_descriptors(void **state)
-{
-	char control[CMSG_SPACE(8 * sizeof(int))] __attribute__((aligned(8))), text[64] = "";
-	struct iovec iov = { text, sizeof(text) - 1 };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control,
-			      .msg_controllen = sizeof(control) };
-	int manager = manager_open(), pipes[2], sent[2], got[2];
-	struct cmsghdr *cmsg;
-	char c;
-
-	(void)state;
-	assert_int_equal(pipe(pipes), 0);
-	sent[0] = sent[1] = pipes[1];
-	notify_send_fds("FDSTORE=1", sent, 2);
-	assert_int_equal(recvmsg(manager, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC), 9);
-	assert_string_equal(text, "FDSTORE=1");
-	cmsg = CMSG_FIRSTHDR(&msg);
-	assert_non_null(cmsg);
-	assert_int_equal(cmsg->cmsg_len, CMSG_LEN(2 * sizeof(int)));
-	memcpy(got, CMSG_DATA(cmsg), sizeof(got));
-	assert_int_equal(write(got[1], "x", 1), 1);
-	assert_int_equal(read(pipes[0], &c, 1), 1);
-	close(got[0]);
-	close(got[1]);
-	close(pipes[0]);
-	close(pipes[1]);
-	notify_end();
-	close(manager);
-}
-
 static void test_nobody_listens(void **state)
 {
 	(void)state;
@@ -142,7 +109,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),
-		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_watchdog),
 	};

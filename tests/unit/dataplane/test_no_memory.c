@@ -542,6 +542,54 @@ static void test_start(void **state)
 	assert_true(n > 5 && n < ALLOCATION_MAX);
 }
 
+/* From one configuration to the next: what fails leaves the first one as it was. */
+static void test_change(void **state)
+{
+	struct listen_table none = { .count = 0 }, table;
+	struct inherited_sockets no_sockets = { .count = 0 };
+	struct config *first = two_listeners();
+	struct snapshot *snapshot;
+	struct worker *worker;
+	struct err_text err = { "" };
+	bool failed = true;
+	unsigned long n;
+
+	(void)state;
+	log_init(2, LOG_ERROR, LOG_FORMAT_TEXT);
+	assert_int_equal(snapshot_new(first, NULL, &snapshot, &err), 0);
+	assert_int_equal(listen_table_open(&none, first, 1, &no_sockets, &table, &err), 0);
+	assert_int_equal(worker_new(0, LOOP_EPOLL, &worker, &err), 0);
+	for (n = 1; failed && n < ALLOCATION_MAX; n++) {
+		struct config *config = two_listeners();
+		struct snapshot *next = NULL;
+		struct worker_plan *plan = NULL;
+		struct listen_table next_table = none;
+		int r;
+
+		strcpy(config->listeners[1].listen.host, "127.0.0.9"); /* a new one */
+		failing_alloc_arm(n, FAILING_ALLOC_ONE);
+		r = snapshot_new(config, snapshot, &next, &err);
+		if (r < 0)
+			config_free(config);
+		else
+			r = listen_table_open(&table, config, 1, &no_sockets, &next_table, &err);
+		if (r == 0)
+			r = worker_plan_new(worker, 1, next, &next_table, &plan, &err);
+		failed = failing_alloc_disarm();
+		assert_true(r == 0 || failed);
+		worker_plan_free(plan);
+		listen_table_close(&next_table, &table);
+		snapshot_unref(next);
+		assert_int_equal(atomic_load(&snapshot->refs), 1);
+		assert_int_equal(atomic_load(&snapshot->routes[0].state->refs), 1);
+		assert_true(fcntl(table.groups[0]->fds[0], F_GETFD) >= 0);
+	}
+	assert_true(n > 5 && n < ALLOCATION_MAX);
+	worker_free(worker);
+	listen_table_close(&table, NULL);
+	snapshot_unref(snapshot);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -552,6 +600,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory_for_a_pipe),
 		RIG_TEST(test_ktls_output_that_can_not_be_held),
 		cmocka_unit_test(test_start),
+		cmocka_unit_test(test_change),
 	};
 
 	return cmocka_run_group_tests(tests, tls_setup, tls_teardown);
