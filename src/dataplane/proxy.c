@@ -246,6 +246,13 @@ static void on_order(struct proxy *proxy)
 	upgrade_on_order(proxy);
 }
 
+/* Not while another process takes over: what changes then is that one's to see, and ours again if
+ * nothing comes of it. */
+static bool is_watching(const struct proxy *proxy)
+{
+	return proxy->watch && !proxy->drains && !upgrade_under_way(proxy);
+}
+
 /* For poll(): until the next thing that is due, a second at most. */
 static int wait_ms(const struct proxy *proxy)
 {
@@ -254,7 +261,7 @@ static int wait_ms(const struct proxy *proxy)
 	/* While draining it is workers_gone() that waits. */
 	if (proxy->drains)
 		return 0;
-	if (proxy->watch)
+	if (is_watching(proxy))
 		due_ns = MIN(due_ns, file_watch_due_ns(proxy->watch));
 	if (proxy->watchdog.period_ns)
 		due_ns = MIN(due_ns, proxy->watchdog.due_ns);
@@ -267,8 +274,7 @@ static void look_at_files(struct proxy *proxy, bool readable)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 
-	/* What changes while another process takes over is that one's to see. */
-	if (!proxy->watch || proxy->drains || upgrade_under_way(proxy))
+	if (!is_watching(proxy))
 		return;
 	if (readable)
 		file_watch_on_readable(proxy->watch, now_ns);
@@ -286,7 +292,8 @@ void proxy_run(struct proxy *proxy)
 		struct pollfd fds[] = {
 			{ .fd = proxy->signal_fd, .events = POLLIN },
 			{ .fd = proxy->order_fd, .events = POLLIN },
-			{ .fd = proxy->watch ? file_watch_fd(proxy->watch) : -1, .events = POLLIN },
+			{ .fd = is_watching(proxy) ? file_watch_fd(proxy->watch) : -1,
+			  .events = POLLIN },
 			{ .fd = proxy->upgrade.fd, .events = POLLIN },
 		};
 
