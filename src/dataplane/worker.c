@@ -176,6 +176,7 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
+	/* First, while all else is there: it delivers orders that came after the loop's end. */
 	if (worker->loop)
 		loop_free(worker->loop);
 	worker_listen_fini(worker);

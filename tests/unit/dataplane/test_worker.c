@@ -149,11 +149,17 @@ static int client_of(const struct scene *s)
 	return fd;
 }
 
+/* While the worker runs. */
+static uint64_t value_of(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 static void expect_counter(const uint64_t *counter, uint64_t at_least)
 {
 	unsigned int tries = 0;
 
-	while (__atomic_load_n(counter, __ATOMIC_RELAXED) < at_least)
+	while (value_of(counter) < at_least)
 		assert_true(rig_patience(&tries));
 }
 
@@ -203,6 +209,29 @@ static void test_drain_of_nobody(void **state)
 	on_each_loop(drain_of_nobody);
 }
 
+/* An order that comes when the worker has already ended: to stop at once, while another one is
+ * still waiting for its connections. */
+static void drain_after_the_end(enum loop_kind kind)
+{
+	size_t before = open_fds();
+	struct scene s;
+
+	scene_init(&s);
+	scene_start(&s, kind);
+	worker_drain(s.worker, 600000);
+	worker_join(s.worker);
+	worker_drain(s.worker, 0);
+	worker_free(s.worker);
+	pthread_mutex_destroy(&s.route.addresses_mutex);
+	assert_int_equal(open_fds(), before);
+}
+
+static void test_drain_after_the_end(void **state)
+{
+	(void)state;
+	on_each_loop(drain_after_the_end);
+}
+
 static void drain_with_a_stalled_handshake(enum loop_kind kind)
 {
 	struct scene s;
@@ -249,7 +278,7 @@ static void limits(enum loop_kind kind)
 	expect_counter(&s.worker->stats.closes[CLOSE_HANDSHAKE_CLOSED], 1);
 	clients[0] = client_of(&s); /* the place is free again */
 	expect_counter(&s.worker->stats.accepted, 3);
-	assert_int_equal(s.worker->stats.closes[CLOSE_LIMIT_HANDSHAKES], 1);
+	assert_int_equal(value_of(&s.worker->stats.closes[CLOSE_LIMIT_HANDSHAKES]), 1);
 	close(clients[0]);
 	close(clients[1]);
 	expect_counter(&s.worker->stats.closes[CLOSE_HANDSHAKE_CLOSED], 2);
@@ -302,7 +331,7 @@ static void accept_backs_off(enum loop_kind kind)
 			count++;
 	assert_int_equal(connect(client, (struct sockaddr *)&s.address, sizeof(s.address)), 0);
 	expect_counter(&s.worker->stats.accept_backoffs, 1);
-	assert_int_equal(s.worker->stats.accepted, 1);
+	assert_int_equal(value_of(&s.worker->stats.accepted), 1);
 	atomic_store(&accept_starts_failed, 0);
 	atomic_store(&accept_starts_failing, 2);
 	while (count)
@@ -554,6 +583,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_drain_of_nobody),
+		cmocka_unit_test(test_drain_after_the_end),
 		cmocka_unit_test(test_drain_with_a_stalled_handshake),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_accept_backs_off),
