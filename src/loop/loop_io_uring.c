@@ -356,8 +356,12 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 	switch (r) {
 	case -ETIME:
 	case -EINTR:
+		return 0;
 	case -EAGAIN: /* no memory for a request: it is still in the queue */
 	case -EBUSY:  /* too many completions waiting: dispatch() makes room */
+	case -EBADR:  /* completions were lost: seen above */
+		if (!io_uring_cq_ready(&be->ring))
+			poll(NULL, 0, RETRY_NS / NSEC_PER_MSEC);
 		return 0;
 	default:
 		return MIN(r, 0);
