@@ -149,10 +149,11 @@ enum leg_result leg_finish(struct leg *leg, struct worker *worker)
 		leg->notified = true;
 		r = leg->transport->send_control(leg, worker, TLS_ALERT, close_notify,
 						 sizeof(close_notify));
+		/* A write that took only a part of it need not mean that the socket is full. */
+		if (r == LEG_OK)
+			r = leg_flush(leg, worker);
 		if (r != LEG_OK)
 			return r;
-		if (leg_blocked(leg))
-			return LEG_AGAIN;
 	}
 	shutdown(leg_fd(leg), SHUT_WR);
 	leg->shut = true;

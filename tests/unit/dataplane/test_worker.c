@@ -105,15 +105,20 @@ static void scene_start(struct scene *s, enum loop_kind kind)
 	worker_plan_post(plan, -1);
 }
 
-/* When it ends it has let go of everything. */
-static void scene_end(struct scene *s)
+/* It has ended, and has let go of everything. */
+static void scene_fini(struct scene *s)
 {
-	worker_join(s->worker);
 	assert_int_equal(s->worker->conn_count, 0);
 	worker_free(s->worker);
 	assert_int_equal(atomic_load(&s->snapshot.refs), 1);
 	assert_int_equal(atomic_load(&s->state.connections), 0);
 	pthread_mutex_destroy(&s->route.addresses_mutex);
+}
+
+static void scene_end(struct scene *s)
+{
+	worker_join(s->worker);
+	scene_fini(s);
 }
 
 static void scene_stop(struct scene *s, uint64_t deadline_ms)
@@ -221,8 +226,8 @@ static void drain_after_the_end(enum loop_kind kind)
 	worker_drain(s.worker, 600000);
 	worker_join(s.worker);
 	worker_drain(s.worker, 0);
-	worker_free(s.worker);
-	pthread_mutex_destroy(&s.route.addresses_mutex);
+	listen_table_close(&s.table, NULL);
+	scene_fini(&s);
 	assert_int_equal(open_fds(), before);
 }
 
