@@ -206,7 +206,8 @@ static bool is_abnormal(enum close_reason reason)
 	case CLOSE_RENEGOTIATION:
 	case CLOSE_KEY_UPDATE_STORM:
 	case CLOSE_EMPTY_RECORDS:
-	case CLOSE_NO_MEMORY: /* what was read may be lost */
+	case CLOSE_KEY_EXHAUSTED: /* what was read is lost */
+	case CLOSE_NO_MEMORY:	  /* … or may be */
 		return true;
 	default:
 		return false;

@@ -110,6 +110,7 @@ static enum leg_result flush_held(struct leg *leg)
 		held->start += (size_t)n;
 	}
 	leg->out = NULL;
+	leg->key_update_held = false;
 	free(held);
 	return LEG_OK;
 }
@@ -236,9 +237,11 @@ static enum leg_result send_key_update(struct leg *leg, struct worker *worker)
 {
 	uint8_t message[KEY_UPDATE_MESSAGE_BYTES];
 
-	if (leg->notified || leg->key_update_due)
-		return LEG_OK; /* nothing follows that a new key could protect, or one is on its way
-				  already */
+	/* Nothing follows that a new key could protect, or one is on its way already: to a peer
+	 * that does not read, more would only pile up (RFC 8446 4.6.3 allows one answer for
+	 * several). */
+	if (leg->notified || leg->key_update_due || leg->key_update_held)
+		return LEG_OK;
 	key_update_message(message, false);
 	leg->key_update_due = true;
 	stats_add(&worker->stats.key_updates_sent, 1);
@@ -300,7 +303,7 @@ enum leg_result leg_before_records(struct leg *leg, struct worker *worker, uint6
 	    leg->keys->tx_sequence + records < AES_GCM_RECORDS_MAX)
 		return LEG_OK;
 	if (leg->keys->version != 0x0304 || !leg->can_rekey)
-		return leg_fail(leg, CLOSE_KEY_EXHAUSTED, 0);
+		return leg_fail(leg, CLOSE_KEY_EXHAUSTED, TLS_ALERT_INTERNAL_ERROR);
 	return send_key_update(leg, worker);
 }
 

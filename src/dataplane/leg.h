@@ -88,13 +88,14 @@ struct leg {
 	bool is_client : 1;	/* this leg faces the client of the service */
 	bool readable : 1;	/* a read may give something */
 	bool writable : 1;
-	bool hung_up : 1;	 /* the peer has sent FIN: a short read does not mean drained */
-	bool ended : 1;		 /* its stream has ended (LEG_EOF was given) */
-	bool truncated : 1;	 /* … without close_notify */
-	bool notified : 1;	 /* our last record is sent or queued: close_notify or an alert */
-	bool shut : 1;		 /* … and FIN is out */
-	bool can_rekey : 1;	 /* ktls: this kernel takes new keys */
-	bool key_update_due : 1; /* ktls: re-key for sending once `control` is out */
+	bool hung_up : 1;	  /* the peer has sent FIN: a short read does not mean drained */
+	bool ended : 1;		  /* its stream has ended (LEG_EOF was given) */
+	bool truncated : 1;	  /* … without close_notify */
+	bool notified : 1;	  /* our last record is sent or queued: close_notify or an alert */
+	bool shut : 1;		  /* … and FIN is out */
+	bool can_rekey : 1;	  /* ktls: this kernel takes new keys */
+	bool key_update_due : 1;  /* ktls: re-key for sending once `control` is out */
+	bool key_update_held : 1; /* aead: one is in `out` */
 };
 
 static inline int leg_fd(const struct leg *leg)

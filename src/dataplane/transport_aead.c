@@ -39,7 +39,7 @@ static enum leg_result on_open_failure(struct leg *leg, int result)
 	case AEAD_RECORD_OVERFLOW:
 		return leg_fail(leg, CLOSE_BAD_RECORD, TLS_ALERT_RECORD_OVERFLOW);
 	case AEAD_EXHAUSTED:
-		return leg_fail(leg, CLOSE_KEY_EXHAUSTED, 0);
+		return leg_fail(leg, CLOSE_KEY_EXHAUSTED, TLS_ALERT_INTERNAL_ERROR);
 	case AEAD_UNEXPECTED:
 		return leg_fail(leg, CLOSE_BAD_RECORD, TLS_ALERT_UNEXPECTED_MESSAGE);
 	default:
@@ -225,6 +225,7 @@ static enum leg_result aead_transport_send_control(struct leg *leg, struct worke
 		r = leg_send_raw(leg, &iov, count);
 	if (r == LEG_OK && leg->key_update_due && type == TLS_HANDSHAKE) {
 		leg->key_update_due = false;
+		leg->key_update_held = leg->out;
 		r = aead_transport_rekey(leg, worker, true);
 	}
 	return r;

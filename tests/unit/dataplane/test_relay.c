@@ -414,14 +414,15 @@ struct tls_scene {
 	int plain;		 /* the other end */
 };
 
-static void tls_open(struct tls_scene *s, struct rig *rig, enum config_role role)
+static void tls_open_as(struct tls_scene *s, struct rig *rig, enum config_role role,
+			uint16_t version)
 {
 	struct tls_keys *keys[2];
 	int tls[2], plain[2];
 
 	rig_tcp_pair(tls);
 	rig_tcp_pair(plain);
-	rig_keys(VERSION_1_3, TLS_CIPHER_AES_128_GCM_SHA256, keys);
+	rig_keys(version, TLS_CIPHER_AES_128_GCM_SHA256, keys);
 	rig->config.role = role;
 	s->rig = rig;
 	s->plain = plain[1];
@@ -432,6 +433,11 @@ static void tls_open(struct tls_scene *s, struct rig *rig, enum config_role role
 	record_peer_init(&s->peer, tls[1], keys[1]);
 	conn_relay_start(s->conn);
 	rig_pattern(sent_bytes, BULK_BYTES, 21);
+}
+
+static void tls_open(struct tls_scene *s, struct rig *rig, enum config_role role)
+{
+	tls_open_as(s, rig, role, VERSION_1_3);
 }
 
 static void tls_close(struct tls_scene *s)
@@ -579,6 +585,62 @@ static void test_peer_alert_resets_the_service(void **state)
 	rig_assert_closed(s.rig, CLOSE_PEER_ALERT, 1);
 }
 
+/* A key that can not be renewed has no record left: what was read then is lost, and neither end may
+ * take its stream for a whole one. */
+static void test_last_record_of_a_key(void **state)
+{
+	struct tls_scene s;
+
+	tls_open_as(&s, *state, CONFIG_ROLE_FRONT, VERSION_1_2);
+	s.conn->tls->keys->tx_sequence = s.peer.keys->rx_sequence = AES_GCM_RECORDS_MAX - 2;
+	rig_write(s.rig, s.plain, sent_bytes, 100);
+	expect_peer_data(&s, 100);
+	rig_write(s.rig, s.plain, sent_bytes, 100);
+	expect_peer_alert(&s, TLS_ALERT_FATAL, TLS_ALERT_INTERNAL_ERROR);
+	rig_expect_error(s.rig, s.plain, ECONNRESET);
+	tls_close(&s);
+	rig_assert_closed(s.rig, CLOSE_KEY_EXHAUSTED, 1);
+}
+
+static uint64_t wanted_updates;
+
+static bool has_updates(void *arg)
+{
+	const struct rig *rig = arg;
+
+	return rig->worker.stats.key_updates_received == wanted_updates;
+}
+
+/* A peer that asks for new keys for hours and reads none of the answers makes us hold one. */
+static void test_answers_to_a_peer_that_does_not_read(void **state)
+{
+	static const uint8_t request[] = { 24, 0, 0, 1, 1 };
+	struct tls_scene s;
+	const struct held *out;
+	unsigned int writes = 0;
+	size_t held;
+
+	tls_open(&s, *state, CONFIG_ROLE_FRONT);
+	rig_small_buffers(leg_fd(s.conn->tls));
+	rig_small_buffers(s.peer.fd);
+	while (!s.conn->tls->out) {
+		rig_write(s.rig, s.plain, sent_bytes, 16384);
+		assert_true(++writes < 1000);
+	}
+	rig_turns(s.rig, 10);
+	held = s.conn->tls->out->end - s.conn->tls->out->start;
+	for (wanted_updates = 1; wanted_updates <= 1000; wanted_updates++) {
+		record_peer_send(&s.peer, TLS_HANDSHAKE, request, sizeof(request));
+		record_peer_rekey(&s.peer, true);
+		rig_until(s.rig, has_updates, s.rig);
+		rig_pass_ms(s.rig, KEY_UPDATE_REFILL_MS);
+	}
+	out = s.conn->tls->out;
+	assert_int_equal(s.rig->worker.stats.key_updates_sent, 1);
+	assert_in_range(out->end - out->start, 1, held + 100);
+	tls_close(&s);
+}
+
 /* We end it: the TLS end hears so in order, whichever side of us it is on. */
 static void test_our_own_end_is_no_truncation(void **state)
 {
@@ -655,6 +717,8 @@ int main(void)
 		RIG_TEST(test_service_of_tls_peer_resets),
 		RIG_TEST(test_forged_record),
 		RIG_TEST(test_peer_alert_resets_the_service),
+		RIG_TEST(test_last_record_of_a_key),
+		RIG_TEST(test_answers_to_a_peer_that_does_not_read),
 		RIG_TEST(test_our_own_end_is_no_truncation),
 		RIG_TEST(test_linger_is_bounded),
 		RIG_TEST(test_linger_ends_with_time),
