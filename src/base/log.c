@@ -14,19 +14,19 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/journal.h"
 #include "base/line_queue.h"
 #include "base/log_limit.h"
+#include "base/thread.h"
 #include "base/util.h"
 
 #define QUEUE_BYTES    (1024 * 1024) /* some 3,000 lines */
 #define PREFIX_BYTES   3	     /* "<6>" */
 #define TICK_MS	       1000
-#define STOP_WAIT_SECS 2
+#define STOP_WAIT_MS   2000
 #define RETRY_AFTER_MS 100
 
 static int log_fd = STDERR_FILENO;
@@ -235,15 +235,11 @@ int log_start(void)
 
 void log_stop(void)
 {
-	struct timespec until;
-
 	if (!atomic_load(&queued))
 		return;
 	line_queue_stop(&queue);
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += STOP_WAIT_SECS;
 	/* Whoever is stuck in a write is left there: the process is about to end. */
-	if (pthread_timedjoin_np(thread, NULL, &until) != 0)
+	if (!thread_join_within(thread, STOP_WAIT_MS))
 		return;
 	atomic_store(&queued, false);
 	line_queue_fini(&queue);

@@ -15,20 +15,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/journal.h"
 #include "base/line_queue.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/util.h"
 #include "dataplane/audit_out.h"
 #include "limits/limits.h"
 
-#define TICK_MS	       1000
-#define RETRY_MS       200
-#define STOP_WAIT_SECS 5
-#define SEQ_BYTES      32 /* `{"seq":N,` before what a record has after its brace */
+#define TICK_MS	     1000
+#define RETRY_MS     200
+#define STOP_WAIT_MS 5000
+#define SEQ_BYTES    32 /* `{"seq":N,` before what a record has after its brace */
 
 struct audit {
 	bool fail_closed;
@@ -207,7 +207,6 @@ int audit_new(const struct config_audit *config, struct audit **ret, struct err_
 
 void audit_free(struct audit *audit)
 {
-	struct timespec until;
 	uint64_t missing;
 
 	if (!audit)
@@ -215,9 +214,7 @@ void audit_free(struct audit *audit)
 	put_mark(audit, "stopped");
 	atomic_store(&audit->stopping, true);
 	line_queue_stop(&audit->queue);
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += STOP_WAIT_SECS;
-	if (pthread_timedjoin_np(audit->thread, NULL, &until) != 0) {
+	if (!thread_join_within(audit->thread, STOP_WAIT_MS)) {
 		/* Stuck in a write: it is left there, with what it uses, as the process ends. */
 		log_msg(LOG_ERROR, "audit_lost", "%s takes nothing: what waited is lost",
 			audit->path);

@@ -21,12 +21,12 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/secret.h"
+#include "base/thread.h"
 #include "base/util.h"
 #include "dataplane/audit.h"
 #include "dataplane/proxy_impl.h"
@@ -194,14 +194,7 @@ void proxy_drain(struct proxy *proxy, bool at_once)
 static bool workers_gone(struct proxy *proxy)
 {
 	while (proxy->started_count) {
-		struct timespec until;
-
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += 100 * 1000 * 1000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		if (pthread_timedjoin_np(proxy->workers[proxy->started_count - 1]->thread, NULL,
-					 &until) != 0)
+		if (!thread_join_within(proxy->workers[proxy->started_count - 1]->thread, 100))
 			return false;
 		proxy->started_count--;
 	}

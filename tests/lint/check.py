@@ -40,6 +40,7 @@ LIBRARY_HOMES = [
 ]
 BANNED = re.compile(
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|atoi|atol|atof|rand|srand|system|popen|"
+    r"pthread_timedjoin_np|pthread_mutex_timedlock|sem_timedwait|"  # wait for a time of day
     r"tmpnam|mktemp|usleep|sleep|strncpy|strncat|asctime|ctime|gmtime|localtime|longjmp|setjmp)\s*\(")
 UNBOUNDED_SCAN = re.compile(r"\b(scanf|sscanf|fscanf)\s*\(")
 SPDX = "SPDX-License-Identifier: "

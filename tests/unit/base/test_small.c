@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The leaf helpers that are too small for a file of their own: list, UTF-8, JSON strings, error
- * texts, ownership, the clock's seam.
+ * texts, ownership, the clock's seam, waiting for a thread.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/list.h"
+#include "base/thread.h"
 #include "base/utf8.h"
 #include "base/util.h"
 
@@ -169,12 +170,39 @@ static void test_clock(void **state)
 	assert_true(clock_monotonic_ns() >= before);
 }
 
+static void *read_a_byte(void *fd)
+{
+	char c;
+
+	return read(*(int *)fd, &c, 1) == 1 ? fd : NULL;
+}
+
+static void test_thread_join_within(void **state)
+{
+	pthread_t thread;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(pthread_create(&thread, NULL, read_a_byte, &fds[0]), 0);
+	assert_false(thread_join_within(thread, 0));
+	assert_false(thread_join_within(thread, 20));
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	assert_true(thread_join_within(thread, 60000));
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_list),	    cmocka_unit_test(test_utf8),
-		cmocka_unit_test(test_json_string), cmocka_unit_test(test_err_text),
-		cmocka_unit_test(test_ownership),   cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_json_string),
+		cmocka_unit_test(test_err_text),
+		cmocka_unit_test(test_ownership),
+		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_thread_join_within),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waiting for threads (thread.h). The call that is made for it waits until a time of day: set back
+ * meanwhile, the clock would make a moment of it as long as you like. So: look, and sleep a little.
+ * No state; any thread.
+ */
+#include "base/thread.h"
+
+#include <poll.h>
+
+#define PAUSE_MS 5
+
+bool thread_join_within(pthread_t thread, unsigned int ms)
+{
+	for (unsigned int waited = 0; pthread_tryjoin_np(thread, NULL) != 0; waited += PAUSE_MS) {
+		if (waited >= ms)
+			return false;
+		poll(NULL, 0, PAUSE_MS);
+	}
+	return true;
+}
