@@ -209,6 +209,7 @@ bool pki_inspect_identity(const char *certificate_file, const char *key_file, bo
 	}
 	check_key(&key_in, leaf);
 	sk_X509_pop_free(certs, X509_free);
+	ERR_clear_error();
 	return leaf != NULL;
 }
 
@@ -232,5 +233,6 @@ size_t pki_inspect_roots(const char *file, struct pki_findings *findings)
 			    "%s is not a CA's certificate: only itself is trusted by it", what);
 	}
 	sk_X509_pop_free(certs, X509_free);
+	ERR_clear_error();
 	return count;
 }

@@ -106,8 +106,10 @@ static int read_certificates(const char *file, BIO *bio, size_t max, STACK_OF(X5
 		certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 		if (!certificate && at_end() && count > 0)
 			break;
-		if (!certificate && at_end())
+		if (!certificate && at_end()) {
+			ERR_clear_error();
 			return err_set(err, PEM_FAULT, "%s: holds no PEM certificate", file);
+		}
 		if (!certificate)
 			return err_set(err, PEM_FAULT, "%s: certificate number %d: %s", file,
 				       count + 1, crypto_reason());
@@ -173,11 +175,13 @@ int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err)
 	ERR_clear_error();
 	key = PEM_read_bio_PrivateKey(bio, NULL, refuse_password, &encrypted);
 	BIO_free(bio);
-	if (!key && encrypted)
+	if (!key && encrypted) {
+		ERR_clear_error();
 		return err_set(err, PEM_FAULT,
 			       "%s: the key is encrypted with a password; a key without one is "
 			       "needed (openssl pkey -in FILE -out FILE)",
 			       file);
+	}
 	if (!key)
 		return err_set(err, PEM_FAULT, "%s: holds no PEM private key (%s)", file,
 			       crypto_reason());
