@@ -69,17 +69,21 @@ static int try_write(struct audit *audit, const char *line, size_t len, size_t *
 	return r < 0 ? r : audit_out_write(&audit->out, line, len, done);
 }
 
-/* Until it works. False: the end has come before that. */
+/* Until it works. False: nor did it when the end had come. */
 static bool write_line(struct audit *audit, const char *line, size_t len)
 {
 	size_t done = 0;
+	bool last_try = false;
 	int r;
 
 	while ((r = try_write(audit, line, len, &done)) < 0) {
 		note_failure(audit, r);
-		if (atomic_load(&audit->stopping))
+		if (last_try)
 			return false;
-		poll(NULL, 0, RETRY_MS);
+		/* What failed before the stop may work by now. */
+		last_try = atomic_load(&audit->stopping);
+		if (!last_try)
+			poll(NULL, 0, RETRY_MS);
 	}
 	note_success(audit);
 	return true;
