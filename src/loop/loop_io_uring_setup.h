@@ -7,7 +7,8 @@
 
 /*
  * A ring with the best flags that the kernel takes. With IORING_SETUP_R_DISABLED in `flags` it
- * belongs to the thread that enables it, else to the caller's. Sizes are clamped by the kernel.
+ * belongs to the thread that enables it and does only what the loop asks of it (a restricted ring:
+ * other operations end with EACCES), else to the caller's. Sizes are clamped by the kernel.
  * 0 or -errno.
  */
 int loop_io_uring_setup(struct io_uring *ring, unsigned cq_entries, unsigned flags);

@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "loop/loop_io_uring_setup.h"
 
 static void reasons_name_cause_and_remedy(void **state)
 {
@@ -143,6 +147,41 @@ static void lost_completion_is_found_by_resync(void **state)
 	}
 }
 
+/* Seccomp does not see what a ring does: the ring itself refuses what the loop does not need. */
+static void ring_refuses_what_the_loop_does_not_need(void **state)
+{
+	static const struct {
+		uint8_t opcode, flags;
+		int result;
+	} rows[] = {
+		{ IORING_OP_OPENAT, 0, -EACCES },
+		{ IORING_OP_CONNECT, 0, -EACCES },
+		{ IORING_OP_URING_CMD, 0, -EACCES },
+		{ IORING_OP_ASYNC_CANCEL, IOSQE_IO_LINK, -EACCES },
+		{ IORING_OP_ASYNC_CANCEL, 0, -ENOENT },
+	};
+	struct io_uring_cqe *cqe;
+	struct io_uring ring;
+
+	if (!*state)
+		skip();
+	assert_int_equal(loop_io_uring_setup(&ring, 8, IORING_SETUP_R_DISABLED), 0);
+	assert_int_equal(syscall(__NR_io_uring_register, ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+				 NULL, 0),
+			 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+		io_uring_prep_rw(rows[i].opcode, sqe, -1, NULL, 0, 0);
+		sqe->flags = rows[i].flags;
+		assert_int_equal(io_uring_submit_and_wait(&ring, 1), 1);
+		assert_int_equal(io_uring_peek_cqe(&ring, &cqe), 0);
+		assert_int_equal(cqe->res, rows[i].result);
+		io_uring_cqe_seen(&ring, cqe);
+	}
+	io_uring_queue_exit(&ring);
+}
+
 const struct CMUnitTest kernel_tests[] = {
 	cmocka_unit_test(reasons_name_cause_and_remedy),
 	cmocka_unit_test(auto_takes_what_there_is),
@@ -150,5 +189,6 @@ const struct CMUnitTest kernel_tests[] = {
 	IO_URING_WITH(resync_goes_unnoticed, fixture_setup),
 	IO_URING_WITH(resync_goes_unnoticed, fixture_setup_small_cq),
 	IO_URING_WITH(lost_completion_is_found_by_resync, fixture_setup),
+	IO_URING_WITH(ring_refuses_what_the_loop_does_not_need, fixture_setup),
 };
 const size_t kernel_test_count = ARRAY_SIZE(kernel_tests);
