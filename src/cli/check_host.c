@@ -8,12 +8,14 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "kern/sandbox.h"
 #include "loop/loop.h"
 #include "tls/context.h"
 #include "tls/ktls.h"
@@ -180,6 +182,18 @@ static void check_listen(struct check *c)
 				   any_port.host);
 }
 
+static void check_sandbox(const struct config *config, struct config_problems *problems)
+{
+	struct err_text why;
+
+	if (config->user && !getpwnam(config->user))
+		config_warning_add(problems, config->marks.user, "user",
+				   "there is no user '%s' on this host", config->user);
+	if (config->sandbox == CONFIG_SANDBOX_REQUIRED && sandbox_landlock_abi(&why) < 0)
+		config_warning_add(problems, config->marks.sandbox, "sandbox",
+				   "on this host there is no Landlock: %s", why.text);
+}
+
 static void check_kernel(const struct config *config, struct config_problems *problems)
 {
 	struct ktls_support ktls;
@@ -239,6 +253,7 @@ void check_host(const struct config *config, struct config_problems *problems,
 		if (sound && problems->errors == errors)
 			check_context(&c);
 	}
+	check_sandbox(config, problems);
 	check_kernel(config, problems);
 	check_audit(&config->audit, problems);
 	config_problems_sort(problems);

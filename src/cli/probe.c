@@ -88,6 +88,7 @@ static int print_text(const struct probe *probe)
 {
 	struct err_text why;
 	bool ktls = probe_uses_ktls(probe, &why);
+	char landlock[40];
 
 	printf("%-22s      %s\n", "kernel", probe->kernel);
 	printf("%-22s      %u\n", "cores", probe->cores);
@@ -97,6 +98,11 @@ static int print_text(const struct probe *probe)
 	if (!probe->io_uring)
 		remedy(probe->io_uring_why.text);
 	print_ktls(probe);
+	snprintf(landlock, sizeof(landlock), "ABI %d, of the sandbox", probe->landlock_abi);
+	row("Landlock", probe->landlock_abi > 0,
+	    probe->landlock_abi ? landlock : "the sandbox lacks its rules about files");
+	if (!probe->landlock_abi)
+		remedy(probe->landlock_why.text);
 	print_limits(probe);
 	printf("%sktls: auto uses %s here%s: %s\n", cli_style(stdout, CLI_BOLD),
 	       ktls ? "ktls" : "aead (our own record layer)", cli_style(stdout, CLI_PLAIN),
@@ -146,6 +152,8 @@ static int print_json(const struct probe *probe)
 	print_ciphers_json("tls12", probe->ktls.cipher12);
 	printf(",\"rekey\":%s,\"why\":", probe->ktls.rekey ? "true" : "false");
 	json_write_string(stdout, probe->ktls.why);
+	printf("},\"landlock\":{\"abi\":%d,\"why\":", probe->landlock_abi);
+	json_write_string(stdout, probe->landlock_why.text);
 	fputs("},\"pipes\":{\"bytes_max\":", stdout);
 	print_number_json(probe->pipe_bytes_max);
 	fputs(",\"user_pages_soft\":", stdout);

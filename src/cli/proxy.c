@@ -15,7 +15,7 @@
 
 #define COMMAND "sallyport proxy"
 
-/* The log's thread runs, and will run until the end. Takes `config`. */
+/* Takes `config`. */
 static int serve(const char *file, struct config *config)
 {
 	struct proxy *proxy = NULL;
@@ -50,13 +50,8 @@ static int run(const char *file)
 			problems->items[i].column, problems->items[i].path,
 			problems->items[i].text);
 	proxy_block_signals();
-	if (log_start() == 0) {
-		code = serve(file, config);
-		log_stop();
-	} else {
-		config_free(config);
-		code = cli_fail(COMMAND, "can not start the thread of the log");
-	}
+	code = serve(file, config);
+	log_stop();
 	return code;
 }
 

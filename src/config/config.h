@@ -15,6 +15,7 @@
 
 enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
 enum config_reload { CONFIG_RELOAD_AUTO, CONFIG_RELOAD_MANUAL };
+enum config_sandbox { CONFIG_SANDBOX_AUTO, CONFIG_SANDBOX_REQUIRED, CONFIG_SANDBOX_OFF };
 enum config_role { CONFIG_ROLE_FRONT, CONFIG_ROLE_EGRESS };
 enum config_ktls { CONFIG_KTLS_AUTO, CONFIG_KTLS_REQUIRED, CONFIG_KTLS_OFF };
 enum config_splice { CONFIG_SPLICE_AUTO, CONFIG_SPLICE_ON, CONFIG_SPLICE_OFF };
@@ -109,13 +110,16 @@ struct config_audit {
 };
 
 struct config_marks {
-	struct config_mark workers, loop;
+	struct config_mark workers, loop, sandbox, user;
 };
 
 struct config {
 	unsigned int workers; /* 0 = one a core */
 	enum config_loop loop;
 	enum config_reload reload;
+	enum config_sandbox sandbox;
+	char *user; /* to become once everything is open; NULL: stay who we are */
+	char *file; /* this configuration, as named, absolute; NULL if it came as bytes */
 	enum log_level log_level;
 	enum log_format log_format;
 	unsigned int log_rate; /* lines a second of one event, 0 = off */

@@ -176,23 +176,26 @@ static int read_whole(int fd, char **ret, size_t *ret_len)
 	return 0;
 }
 
-/* Folder of a file, absolute. Symbolic links are not followed: paths in a file are relative to
- * where its user sees it. */
-static char *folder_of(const char *file)
+/* Symbolic links are not followed: paths in a file are relative to where its user sees it. */
+static char *absolute(const char *file)
 {
-	const char *slash = strrchr(file, '/');
-	int len = slash ? (int)(slash - file) : 0;
 	cleanup_free char *here = NULL;
-	char *folder = NULL;
-	int n;
+	char *path = NULL;
 
 	if (file[0] == '/')
-		return len ? strndup(file, (size_t)len) : strdup("/");
+		return strdup(file);
 	here = getcwd(NULL, 0);
-	if (!here)
+	if (!here || asprintf(&path, "%s/%s", here, file) < 0)
 		return NULL;
-	n = len ? asprintf(&folder, "%s/%.*s", here, len, file) : asprintf(&folder, "%s", here);
-	return n < 0 ? NULL : folder;
+	return path;
+}
+
+/* Folder of an absolute path. */
+static char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash > path ? strndup(path, (size_t)(slash - path)) : strdup("/");
 }
 
 static int load_failed(struct config_problems *problems, int code, const char *doing)
@@ -212,7 +215,7 @@ static int load(const char *file, bool keep, struct config **ret_config,
 {
 	/* Non-blocking: a FIFO that nobody writes must not hold us. */
 	cleanup_close int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	cleanup_free char *bytes = NULL, *folder = NULL;
+	cleanup_free char *bytes = NULL, *path = NULL, *folder = NULL;
 	size_t len = 0;
 	int r;
 
@@ -221,12 +224,15 @@ static int load(const char *file, bool keep, struct config **ret_config,
 	r = read_whole(fd, &bytes, &len);
 	if (r < 0)
 		return load_failed(problems, r, "read the file");
-	folder = folder_of(file);
+	path = absolute(file);
+	folder = path ? folder_of(path) : NULL;
 	if (!folder)
 		return load_failed(problems, errno ? -errno : -ENOMEM, "find the file's folder");
 	r = load_bytes(bytes, len, folder, keep, ret_config, problems);
 	if (r == -ENOMEM)
 		return load_failed(problems, r, "hold the file");
+	if (r == 0)
+		(*ret_config)->file = TAKE_PTR(path);
 	return r;
 }
 
@@ -282,5 +288,7 @@ void config_free(struct config *config)
 		listener_fini(&config->listeners[i]);
 	free(config->listeners);
 	free(config->audit.file);
+	free(config->user);
+	free(config->file);
 	free(config);
 }

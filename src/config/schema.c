@@ -42,6 +42,13 @@ static const struct schema_word loop_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct schema_word sandbox_words[] = {
+	{ "auto", CONFIG_SANDBOX_AUTO },
+	{ "required", CONFIG_SANDBOX_REQUIRED },
+	{ "off", CONFIG_SANDBOX_OFF },
+	{ NULL, 0 },
+};
+
 static const struct schema_word auto_words[] = { { "auto", 0 }, { NULL, 0 } };
 
 static const struct schema_word off_words[] = { { "off", 0 }, { NULL, 0 } };
@@ -108,6 +115,14 @@ static const char *refuse_name(const char *text)
 {
 	if (text[strspn(text, LETTERS "._-")])
 		return "a name is made of letters, digits, '.', '_' and '-'";
+	return NULL;
+}
+
+static const char *refuse_user(const char *text)
+{
+	if (text[strspn(text, LETTERS "._-")] || text[0] == '-' ||
+	    !text[strspn(text, "0123456789")])
+		return "not the name of a user (letters, digits, '.', '_' and '-'; no number)";
 	return NULL;
 }
 
@@ -473,6 +488,21 @@ static const struct schema_key root_keys[] = {
 	  .words = reload_words,
 	  .preset = "auto",
 	  .help = "auto: when files change, too; manual: on SIGHUP only" },
+	{ .name = "sandbox",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config, sandbox),
+	  MARK(struct config, sandbox),
+	  .words = sandbox_words,
+	  .preset = "auto",
+	  .help = "limits on ourselves; required: all of them, ports too, or no start" },
+	{ .name = "user",
+	  .kind = SCHEMA_TEXT,
+	  AT(struct config, user),
+	  MARK(struct config, user),
+	  .min = 1,
+	  .max = USER_BYTES_MAX,
+	  .refuse = refuse_user,
+	  .help = "started as root: the user to become once everything is open" },
 	/* Its fields lie in struct config itself, hence the offset 0. */
 	{ .name = "log",
 	  .kind = SCHEMA_SECTION,

@@ -29,6 +29,7 @@
 #include "base/thread.h"
 #include "base/util.h"
 #include "dataplane/audit.h"
+#include "dataplane/confine.h"
 #include "dataplane/proxy_impl.h"
 #include "kern/probe.h"
 
@@ -42,11 +43,14 @@ static void raise_limits(void)
 	/* No core, no ptrace by others of our uid: the process holds everybody's plaintext and
 	 * keys. */
 	prctl(PR_SET_DUMPABLE, 0);
+	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+	/* Root may have all of it, and will be root no more when the memory is needed. */
+	if (setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }) < 0 &&
+	    getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_MEMLOCK, &limit);
 	}
@@ -98,16 +102,29 @@ static int make_workers(struct proxy *proxy, const struct config *config, struct
 
 		if (r < 0)
 			return r;
-		proxy->workers[proxy->worker_count]->audit = proxy->audit;
 	}
 	return 0;
 }
 
-static int start_workers(struct proxy *proxy, struct err_text *err)
+/* Everything is open. What is given up now, all threads inherit: these are the first. The audit's
+ * file is opened as whom it will be opened again. */
+static int start_threads(struct proxy *proxy, const struct config *config, struct err_text *err)
 {
-	for (; proxy->started_count < proxy->worker_count; proxy->started_count++) {
-		int r = worker_start(proxy->workers[proxy->started_count]);
+	int r = confine(config, err);
 
+	if (r < 0)
+		return r;
+	r = log_start();
+	if (r < 0)
+		return err_set(err, r, "can not start the thread of the log: %s", strerror(-r));
+	r = audit_new(&config->audit, &proxy->audit, err);
+	if (r < 0)
+		return r;
+	for (; proxy->started_count < proxy->worker_count; proxy->started_count++) {
+		struct worker *worker = proxy->workers[proxy->started_count];
+
+		worker->audit = proxy->audit;
+		r = worker_start(worker);
 		if (r < 0)
 			return err_set(err, r, "can not start a thread: %s", strerror(-r));
 	}
@@ -325,10 +342,8 @@ static int open_fds(struct proxy *proxy, struct err_text *err)
 static int start(struct proxy *proxy, struct config *config, struct err_text *err)
 {
 	struct change change;
-	int r = audit_new(&config->audit, &proxy->audit, err);
+	int r = upgrade_take_over(proxy, err);
 
-	if (r == 0)
-		r = upgrade_take_over(proxy, err);
 	if (r == 0)
 		r = inherited_from_manager(&proxy->inherited, err);
 	if (r == 0)
@@ -343,7 +358,7 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 	inherited_fini(&proxy->inherited);
 	if (r < 0)
 		return r;
-	r = start_workers(proxy, err);
+	r = start_threads(proxy, config, err);
 	if (r < 0) {
 		change_discard(proxy, &change);
 		return r;

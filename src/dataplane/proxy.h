@@ -32,8 +32,10 @@ struct reload_state {
  * thread is made. */
 void proxy_block_signals(void);
 
-/* Opens all sockets and starts the workers. Takes `config` in any case; it is from `config_file`,
- * which is read again when it is to change. 0, or -errno with `err`. */
+/* Opens all sockets, applies the sandbox (confine.h), and starts the threads of the log, the audit
+ * and the workers; who opens things or starts threads beside them does the first before and the
+ * second after this. log_stop() is the caller's, at the end. Takes `config` in any case; it is from
+ * `config_file`, which is read again when it is to change. 0, or -errno with `err`. */
 int proxy_new(const char *config_file, struct config *config, struct proxy **ret,
 	      struct err_text *err);
 /* Serves until a signal or proxy_drain() ends it and the last connection has gone. Main thread. */

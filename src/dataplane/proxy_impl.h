@@ -22,6 +22,8 @@
 struct settings_at_start {
 	unsigned int workers;
 	enum config_loop loop;
+	enum config_sandbox sandbox;
+	char user[USER_BYTES_MAX + 1]; /* "": none */
 	enum log_format log_format;
 	char *audit_file;
 	unsigned int audit_journald, audit_queue_kib;

@@ -105,6 +105,10 @@ static void find_restart_keys(const struct proxy *proxy, const struct config *co
 		add_word(ret, RELOAD_KEYS_BYTES, "workers");
 	if (config->loop != proxy->at_start.loop)
 		add_word(ret, RELOAD_KEYS_BYTES, "loop");
+	if (config->sandbox != proxy->at_start.sandbox)
+		add_word(ret, RELOAD_KEYS_BYTES, "sandbox");
+	if (strcmp(config->user ? config->user : "", proxy->at_start.user) != 0)
+		add_word(ret, RELOAD_KEYS_BYTES, "user");
 	if (config->log_format != proxy->at_start.log_format)
 		add_word(ret, RELOAD_KEYS_BYTES, "log.format");
 	if (audit_differs(&proxy->at_start, &config->audit))
@@ -250,12 +254,15 @@ int reload_started(struct proxy *proxy, struct err_text *err)
 	proxy->at_start = (struct settings_at_start){
 		.workers = config->workers,
 		.loop = config->loop,
+		.sandbox = config->sandbox,
 		.log_format = config->log_format,
 		.audit_file = strdup(config->audit.file ? config->audit.file : ""),
 		.audit_journald = config->audit.journald,
 		.audit_queue_kib = config->audit.queue_kib,
 		.audit_on_failure = config->audit.on_failure,
 	};
+	snprintf(proxy->at_start.user, sizeof(proxy->at_start.user), "%s",
+		 config->user ? config->user : "");
 	if (!proxy->at_start.audit_file)
 		return err_set(err, -ENOMEM, "out of memory");
 	pthread_mutex_lock(&proxy->reload_state_mutex);

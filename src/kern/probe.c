@@ -18,6 +18,7 @@
 #include "base/parse.h"
 #include "base/secret.h"
 #include "base/util.h"
+#include "kern/sandbox.h"
 #include "limits/limits.h"
 #include "loop/loop.h"
 
@@ -94,6 +95,7 @@ void probe_gather(struct probe *ret)
 	if (probe.io_uring)
 		probe.io_uring_why.text[0] = 0;
 	ktls_probe(&probe.ktls);
+	probe.landlock_abi = MAX(sandbox_landlock_abi(&probe.landlock_why), 0);
 	probe.pipe_bytes_max = read_number("/proc/sys/fs/pipe-max-size");
 	probe.pipe_user_pages_soft = read_number("/proc/sys/fs/pipe-user-pages-soft");
 	probe.pipe_full_size = can_have_full_pipe();

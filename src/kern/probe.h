@@ -23,6 +23,8 @@ struct probe {
 	bool io_uring;
 	struct err_text io_uring_why; /* "" if usable */
 	struct ktls_support ktls;
+	int landlock_abi;		 /* 0: none */
+	struct err_text landlock_why;	 /* "" if there is */
 	uint64_t pipe_bytes_max;	 /* fs.pipe-max-size; PROBE_UNKNOWN */
 	uint64_t pipe_user_pages_soft;	 /* fs.pipe-user-pages-soft; 0: no limit */
 	bool pipe_full_size;		 /* a pipe of PIPE_BYTES could be had */

@@ -14,6 +14,7 @@
 #define ROOTS_MAX	       4096
 #define RULES_MAX	       4096
 #define ALPN_PROTOCOLS_MAX     16
+#define USER_BYTES_MAX	       32 /* what useradd allows */
 #define LOG_RATE_MAX	       1000000
 #define AUDIT_QUEUE_KIB_MIN    64
 #define AUDIT_QUEUE_KIB_MAX    (1024 * 1024)

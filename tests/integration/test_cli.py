@@ -272,6 +272,15 @@ def test_check_warnings(ca, tmp_path):
     assert "good" in text
 
 
+def test_check_sandbox(ca, tmp_path):
+    """What this host lacks of it."""
+    config = configuration(tmp_path / "c.yaml", listener(ca), user="no-such-user", sandbox="required")
+    landlock = json.loads(run("probe", "--json").stdout)["landlock"]["abi"] > 0
+    found = {p["path"]: p["text"] for p in problems(config, code=OK)["problems"]}
+    assert "no user 'no-such-user'" in found.pop("user")
+    assert landlock == ("sandbox" not in found)
+
+
 @pytest.mark.parametrize("content, says", [
     (b"", "the file is empty"), (b"\x00\x01", "NUL"), (b"\xff\xfe", "not UTF-8"), (b"#" * (1 << 20) + b"#", "larger than"),
     (b"[" * 100000, "nested too deep"), (b"a: &a [*a]", "stands inside"),
@@ -358,6 +367,7 @@ def test_probe_json():
     assert everything == (ktls["why"] == "")
     assert answer["ktls_auto"]["transport"] == ("ktls" if ktls["rekey"] and all(ktls["tls13"].values()) else "aead")
     assert answer["ktls_auto"]["why"]
+    assert (answer["landlock"]["abi"] > 0) == (answer["landlock"]["why"] == "")
     assert answer["pipes"]["bytes_max"] == int(pathlib.Path("/proc/sys/fs/pipe-max-size").read_text())
 
 

@@ -14,6 +14,12 @@ def watched(new_door, files):
     return new_door(tls=files.tls(), workers=2)
 
 
+@pytest.fixture
+def watched_anywhere(new_door, files):
+    """Without the sandbox, which lets nobody into folders that were not there at start."""
+    return new_door(tls=files.tls(), workers=2, process={"top": {"sandbox": "off"}})
+
+
 def shows(door, serial):
     with door.client("echo") as client:
         door.round_trip(client)
@@ -146,29 +152,29 @@ def test_a_directory_swapped_by_its_own_link(new_door, pki, tmp_path):
         wait_shown(door, versions[i].serial)
 
 
-def test_a_directory_that_goes_and_comes(watched, files, tmp_path):
+def test_a_directory_that_goes_and_comes(watched_anywhere, files, tmp_path):
     old = files.serial
-    watched.proxy.expected_errors.add("reload_failed")
+    watched_anywhere.proxy.expected_errors.add("reload_failed")
     os.rename(files.folder, tmp_path / "away")
-    wait_until("it to be missed", lambda: watched.proxy.lines(event="reload_failed"))
-    assert shows(watched, old)
+    wait_until("it to be missed", lambda: watched_anywhere.proxy.lines(event="reload_failed"))
+    assert shows(watched_anywhere, old)
     fresh = OwnFiles(tmp_path / "fresh", files.pki)
     os.rename(fresh.folder, files.folder)
-    wait_shown(watched, fresh.serial)
+    wait_shown(watched_anywhere, fresh.serial)
 
 
-def test_a_file_that_is_named_before_it_is_there(watched, files, tmp_path):
+def test_a_file_that_is_named_before_it_is_there(watched_anywhere, files, tmp_path):
     """The configuration names a certificate that comes only later."""
-    watched.proxy.expected_errors.add("reload_failed")
+    watched_anywhere.proxy.expected_errors.add("reload_failed")
     later = tmp_path / "later"
     tls = {"certificate": str(later / "own.crt"), "key": str(later / "own.key"),
            "roots": [str(files.roots)]}
-    for listener in watched.proxy.config["listeners"]:
+    for listener in watched_anywhere.proxy.config["listeners"]:
         listener["tls"] = tls
-    watched.proxy.write_config()
-    wait_until("it to be missed", lambda: watched.proxy.lines(event="reload_failed"))
+    watched_anywhere.proxy.write_config()
+    wait_until("it to be missed", lambda: watched_anywhere.proxy.lines(event="reload_failed"))
     fresh = OwnFiles(later, files.pki)
-    wait_shown(watched, fresh.serial)
+    wait_shown(watched_anywhere, fresh.serial)
 
 
 def test_switched_off_and_on(new_door, files):

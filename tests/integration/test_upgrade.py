@@ -17,6 +17,10 @@ from proxyrig import Proxy
 from waiting import PATIENCE, wait_until
 
 
+# Shell scripts in the program's place: the sandbox would not execute the shell.
+NO_SANDBOX = {"top": {"sandbox": "off"}}
+
+
 class Storm:
     """Clients that come, talk and go, one after the other on each thread; none may fail."""
 
@@ -153,7 +157,7 @@ def test_another_program_in_its_place(new_door, own_program, script, told):
     """What lies at its path now is what is started; a good one is taken up."""
     kept = own_program.with_name("kept")
     shutil.copy(own_program, kept)
-    door = new_door()
+    door = new_door(process=NO_SANDBOX)
     replace(own_program, script)
     door.proxy.expected_errors.add("upgrade_failed")
     with door.client("echo") as client:
@@ -169,7 +173,7 @@ def test_another_program_in_its_place(new_door, own_program, script, told):
 
 def test_one_that_hangs_is_ended_with_the_old(new_door, own_program):
     """It never says that it serves; SIGTERM ends both."""
-    door = new_door()
+    door = new_door(process=NO_SANDBOX)
     replace(own_program, "#!/bin/sh\necho $$ >\"$0.pid\"\nexec tail -f /dev/null >/dev/null 2>&1\n")
     door.proxy.expected_errors.add("upgrade_failed")
     door.proxy.signal(signal.SIGUSR2)

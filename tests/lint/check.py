@@ -36,6 +36,7 @@ LIBRARY_HOMES = [
     (re.compile(r"liburing\.h"), {"loop", "cli"}),
     (re.compile(r"yaml\.h"), {"config"}),
     (re.compile(r"curl/|jansson\.h"), {"control"}),
+    (re.compile(r"seccomp\.h|linux/(landlock|seccomp|capability)\.h"), {"kern"}),
     (re.compile(r"bpf/"), {"kern"}),
 ]
 BANNED = re.compile(

@@ -196,6 +196,11 @@ static void test_values(void **state)
 		{ "workers: two\n" GOOD, 1, 10, "workers", "'two' is not a number" },
 		{ "workers: 1.5\n" GOOD, 1, 10, "workers", "not a number" },
 		{ "loop: iouring\n" GOOD, 1, 7, "loop", "did you mean 'io_uring'?" },
+		{ "sandbox: on\n" GOOD, 1, 10, "sandbox", "auto, required, off" },
+		{ "user: ''\n" GOOD, 1, 7, "user", "empty text" },
+		{ "user: a b\n" GOOD, 1, 7, "user", "not the name of a user" },
+		{ "user: -x\n" GOOD, 1, 7, "user", "not the name of a user" },
+		{ "user: 1000\n" GOOD, 1, 7, "user", "no number" },
 		{ "log: { level: inf }\n" GOOD, 1, 15, "log.level", "did you mean 'info'?" },
 		{ "log: { rate: 0 }\n" GOOD, 1, 14, "log.rate", "from 1 to 1000000 or off" },
 		{ "log: { format: xml }\n" GOOD, 1, 16, "log.format", "auto, text, json" },
@@ -375,6 +380,9 @@ static void test_defaults(void **state)
 	assert_int_equal(load(GOOD, strlen(GOOD), &config), 0);
 	assert_int_equal(config->workers, 0);
 	assert_int_equal(config->loop, CONFIG_LOOP_AUTO);
+	assert_int_equal(config->sandbox, CONFIG_SANDBOX_AUTO);
+	assert_null(config->user);
+	assert_null(config->file); /* it came as bytes */
 	assert_int_equal(config->log_level, LOG_INFO);
 	assert_int_equal(config->log_format, LOG_FORMAT_AUTO);
 	assert_int_equal(config->log_rate, 100);
@@ -412,6 +420,8 @@ static void assert_everything(const struct config *config)
 
 	assert_int_equal(config->workers, 4);
 	assert_int_equal(config->loop, CONFIG_LOOP_EPOLL);
+	assert_int_equal(config->sandbox, CONFIG_SANDBOX_REQUIRED);
+	assert_string_equal(config->user, "sallyport");
 	assert_int_equal(config->log_level, LOG_DEBUG);
 	assert_int_equal(config->log_format, LOG_FORMAT_JSON);
 	assert_int_equal(config->log_rate, 0);
@@ -462,7 +472,7 @@ static void test_everything_yaml(void **state)
 		"    splice: off\n    allow:\n      - cn: \"svc-*\"\n"
 		"      - {uri: spiffe://a/*, issuer_cn: 'Root [AB]'}\n    deny: [{dns: bad.*}]\n"
 		"    timeouts: {handshake: 1500ms, idle: 1h, drain: off}\n"
-		"    limits: {connections: 5}\n";
+		"    limits: {connections: 5}\nsandbox: required\nuser: sallyport\n";
 	struct config *config = NULL;
 
 	load(text, sizeof(text) - 1, &config);
@@ -483,6 +493,7 @@ static void test_everything_json(void **state)
 {
 	static const char text[] =
 		"{\"workers\":4,\"loop\":\"epoll\",\"log\":{\"level\":\"debug\",\"format\":\"json\",\"rate\":\"off\"},\n"
+		"\"sandbox\":\"required\",\"user\":\"sallyport\",\n"
 		"\"listeners\":[{\"name\":\"a\",\"listen\":\"*:1\",\"upstream\":\"h:1\",\n"
 		"\t\"tls\":{\"certificate\":\"a\",\"key\":\"a\",\"roots\":[\"a\"]}},\n"
 		"{\"name\":\"out-1\",\"role\":\"egress\",\"listen\":\"unix:\\/run\\/out.sock\",\n"
@@ -639,10 +650,12 @@ static void test_files(void **state)
 	memset(&problems, 0, sizeof(problems));
 	assert_int_equal(config_load("sub/c.yaml", &config, &problems), 0);
 	assert_string_equal(config->listeners[0].tls.certificate, expected);
-	config_free(config);
 	snprintf(path, sizeof(path), "%s/sub/c.yaml", folder);
+	assert_string_equal(config->file, path);
+	config_free(config);
 	assert_int_equal(config_load(path, &config, &problems), 0);
 	assert_string_equal(config->listeners[0].tls.certificate, expected);
+	assert_string_equal(config->file, path);
 	config_free(config);
 	/* too large; a pipe that nobody writes is empty and does not hold us */
 	memset(big, '#', CONFIG_FILE_BYTES_MAX + 1);
