@@ -19,14 +19,20 @@
 #define AUDIT_QUEUE_KIB_MIN    64
 #define AUDIT_QUEUE_KIB_MAX    (1024 * 1024)
 #define AUDIT_RECORD_BYTES_MAX (16 * 1024) /* a record that is longer says that it is cut */
+#define NETWORKS_MAX	       256 /* in one list of the configuration */
+#define ACCEPTS_PER_SECOND_MAX 1000000
+#define PENALTY_SOURCES_MAX    (16 * 1024 * 1024)
 
 /* What a peer may make us hold or do before it has proved who it is. */
 #define HANDSHAKE_BYTES_MAX	   (128 * 1024) /* all handshake bytes one peer may send */
 #define HANDSHAKE_RECORDS_MAX	   64
+#define HANDSHAKE_MEMORY_BYTES	   (64 * 1024) /* that one in flight is taken to hold */
 #define CERTIFICATE_LIST_BYTES_MAX (64 * 1024)
 #define CERTIFICATE_DEPTH_MAX	   8  /* intermediates between leaf and root */
 #define PEER_NAMES_MAX		   64 /* subject alternative names looked at */
 #define PEER_NAME_BYTES_MAX	   512
+
+#define PROXY_HEADER_BYTES_MAX (16 * 1024) /* of the PROXY protocol, sent or received */
 
 /* One turn of the relay for one connection, so that a fast pair does not starve the others. */
 #define RELAY_TURN_BYTES_MAX (1024 * 1024)
