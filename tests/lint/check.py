@@ -23,10 +23,11 @@ LAYERS = {
     "loop": {"base", "limits"},
     "config": {"base", "limits"},
     "kafka": {"base", "limits"},
+    "proxy_protocol": {"base", "limits"},
     "tls": {"base", "limits"},
     "kern": {"base", "limits", "loop", "tls"},
     "pki": {"base", "limits", "tls"},
-    "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "tls", "kern", "pki"},
+    "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "proxy_protocol", "tls", "kern", "pki"},
     "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane"},
 }
 # Headers of libraries that only some folders may use.
