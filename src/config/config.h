@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cidr.h"
 #include "base/log.h"
 #include "base/parse.h"
 
@@ -27,6 +28,20 @@ enum config_cipher {
 	CONFIG_CHACHA20_POLY1305,
 	CONFIG_CIPHER_COUNT
 };
+
+enum config_proxy_header { CONFIG_PROXY_HEADER_OFF, CONFIG_PROXY_HEADER_V2 };
+/* What a header that is sent says of the client's TLS session. */
+enum config_proxy_tls {
+	CONFIG_PROXY_TLS_VERIFIED,
+	CONFIG_PROXY_TLS_VERSION,
+	CONFIG_PROXY_TLS_CN,
+	CONFIG_PROXY_TLS_CIPHER,
+	CONFIG_PROXY_TLS_SIG_ALG,
+	CONFIG_PROXY_TLS_KEY_ALG,
+	CONFIG_PROXY_TLS_DER,
+	CONFIG_PROXY_TLS_COUNT
+};
+enum config_overflow { CONFIG_OVERFLOW_PERMISSIVE, CONFIG_OVERFLOW_DENY };
 
 /* Where something stands in the file, from 1, so that later checks can point at it. For a key that
  * is not in the file: where its section starts. */
@@ -73,8 +88,19 @@ struct config_timeouts { /* milliseconds, 0 = off (handshake and connect can not
 };
 
 struct config_limits {
-	uint64_t connections; /* live, all workers together */
-	uint64_t handshakes;  /* in flight, all workers together */
+	uint64_t connections;				     /* live, all workers together */
+	uint64_t handshakes;				     /* in flight, all workers together */
+	uint64_t accepts_per_second, connections_per_source; /* 0: no limit */
+};
+
+struct config_proxy_protocol {
+	struct cidr_list accept_from;
+	enum config_proxy_header send;
+	enum config_proxy_tls tls[CONFIG_PROXY_TLS_COUNT];
+	size_t tls_count;
+	struct {
+		struct config_mark accept_from, send, tls;
+	} marks;
 };
 
 struct config_listener_marks {
@@ -93,6 +119,7 @@ struct config_listener {
 	struct config_rules allow, deny;
 	struct config_timeouts timeouts;
 	struct config_limits limits;
+	struct config_proxy_protocol proxy_protocol;
 	struct config_listener_marks marks;
 };
 
@@ -107,6 +134,20 @@ struct config_audit {
 	enum config_on_failure on_failure;
 	unsigned int queue_kib;
 	struct config_audit_marks marks;
+};
+
+/* Milliseconds; a cost of 0: that kind of failure is free. */
+struct config_penalties {
+	uint64_t max_ms; /* 0: no penalties at all */
+	uint64_t min_ms;
+	uint64_t not_tls_ms, certificate_ms, handshake_ms, denied_ms, timeout_ms, left_ms;
+	struct cidr_list exempt;
+	unsigned int ipv4_mask, ipv6_mask;
+	uint64_t sources;
+	enum config_overflow overflow;
+	struct {
+		struct config_mark min;
+	} marks;
 };
 
 struct config_marks {
@@ -124,6 +165,8 @@ struct config {
 	enum log_format log_format;
 	unsigned int log_rate; /* lines a second of one event, 0 = off */
 	struct config_audit audit;
+	uint64_t memory; /* bytes that all connections may hold; 0: no limit */
+	struct config_penalties penalties;
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_marks marks;

@@ -278,6 +278,7 @@ static void listener_fini(struct config_listener *l)
 	free(l->tls.server_name);
 	rules_fini(&l->allow);
 	rules_fini(&l->deny);
+	free(l->proxy_protocol.accept_from.items);
 }
 
 void config_free(struct config *config)
@@ -290,5 +291,6 @@ void config_free(struct config *config)
 	free(config->audit.file);
 	free(config->user);
 	free(config->file);
+	free(config->penalties.exempt.items);
 	free(config);
 }

@@ -109,6 +109,29 @@ static const struct schema_word splice_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct schema_word proxy_header_words[] = {
+	{ "off", CONFIG_PROXY_HEADER_OFF },
+	{ "v2", CONFIG_PROXY_HEADER_V2 },
+	{ NULL, 0 },
+};
+
+static const struct schema_word proxy_tls_words[] = {
+	{ "verified", CONFIG_PROXY_TLS_VERIFIED },
+	{ "version", CONFIG_PROXY_TLS_VERSION },
+	{ "cn", CONFIG_PROXY_TLS_CN },
+	{ "cipher", CONFIG_PROXY_TLS_CIPHER },
+	{ "sig_alg", CONFIG_PROXY_TLS_SIG_ALG },
+	{ "key_alg", CONFIG_PROXY_TLS_KEY_ALG },
+	{ "der", CONFIG_PROXY_TLS_DER },
+	{ NULL, 0 },
+};
+
+static const struct schema_word overflow_words[] = {
+	{ "permissive", CONFIG_OVERFLOW_PERMISSIVE },
+	{ "deny", CONFIG_OVERFLOW_DENY },
+	{ NULL, 0 },
+};
+
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 static const char *refuse_name(const char *text)
@@ -314,9 +337,52 @@ static const struct schema_key limit_keys[] = {
 	  .max = CONNECTIONS_MAX,
 	  .preset = "2000",
 	  .help = "of these, handshakes in flight" },
+	{ .name = "accepts_per_second",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_limits, accepts_per_second),
+	  .min = 1,
+	  .max = ACCEPTS_PER_SECOND_MAX,
+	  .words = off_words,
+	  .preset = "off",
+	  .help = "connections taken a second, on average; a second's worth at once" },
+	{ .name = "connections_per_source",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_limits, connections_per_source),
+	  .min = 1,
+	  .max = CONNECTIONS_MAX,
+	  .words = off_words,
+	  .preset = "off",
+	  .help = "live connections of one source address (penalties.ipv4_mask, ipv6_mask)" },
 };
 
 static const struct schema_section limits_section = { SECTION_OF(limit_keys) };
+
+static const struct schema_key proxy_protocol_keys[] = {
+	{ .name = "accept_from",
+	  .kind = SCHEMA_CIDRS,
+	  AT(struct config_proxy_protocol, accept_from),
+	  MARK(struct config_proxy_protocol, accept_from),
+	  .max = NETWORKS_MAX,
+	  .help = "networks of load balancers: their connections must begin with a v2 header" },
+	{ .name = "send",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_proxy_protocol, send),
+	  MARK(struct config_proxy_protocol, send),
+	  .words = proxy_header_words,
+	  .preset = "off",
+	  .help = "v2: connections to the upstream begin with a header; not for Kafka" },
+	{ .name = "tls",
+	  .kind = SCHEMA_WORDS,
+	  AT(struct config_proxy_protocol, tls),
+	  MARK(struct config_proxy_protocol, tls),
+	  .count_offset = offsetof(struct config_proxy_protocol, tls_count),
+	  .max = CONFIG_PROXY_TLS_COUNT,
+	  .words = proxy_tls_words,
+	  .preset = "verified, version, cn",
+	  .help = "what the header that is sent says of the client's TLS session" },
+};
+
+static const struct schema_section proxy_protocol_section = { SECTION_OF(proxy_protocol_keys) };
 
 static const struct schema_key listener_keys[] = {
 	{ .name = "name",
@@ -397,6 +463,11 @@ static const struct schema_key listener_keys[] = {
 	  AT(struct config_listener, limits),
 	  .section = &limits_section,
 	  .help = "how much at once" },
+	{ .name = "proxy_protocol",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config_listener, proxy_protocol),
+	  .section = &proxy_protocol_section,
+	  .help = "PROXY protocol v2: from load balancers, to the upstream" },
 };
 
 static const struct schema_section listener_section = {
@@ -465,6 +536,89 @@ static const struct schema_section audit_section = {
 	.empty = "nothing would be recorded: give it file or journald",
 };
 
+#define COST(key, default_cost, text)                                                              \
+	{ .name = #key,                                                                            \
+	  .kind = SCHEMA_DURATION,                                                                 \
+	  .off = true,                                                                             \
+	  AT(struct config_penalties, key##_ms),                                                   \
+	  .min = 100,                                                                              \
+	  .max = HOUR_MS,                                                                          \
+	  .preset = default_cost,                                                                  \
+	  .help = text }
+
+static const struct schema_key penalty_keys[] = {
+	{ .name = "max",
+	  .kind = SCHEMA_DURATION,
+	  .off = true,
+	  AT(struct config_penalties, max_ms),
+	  .min = SECOND_MS,
+	  .max = DAY_MS,
+	  .preset = "10m",
+	  .help = "longest time for which a source is shut out; off: no penalties" },
+	{ .name = "min",
+	  .kind = SCHEMA_DURATION,
+	  AT(struct config_penalties, min_ms),
+	  MARK(struct config_penalties, min),
+	  .min = 100,
+	  .max = DAY_MS,
+	  .preset = "15s",
+	  .help = "penalties that add up to less shut nobody out" },
+	COST(not_tls, "2s", "for bytes that are no TLS"),
+	COST(certificate, "5s", "for no certificate, or one that is not accepted"),
+	COST(handshake, "2s", "for any other handshake that fails"),
+	COST(denied, "5s", "for a certificate that the rules do not let in"),
+	COST(timeout, "10s", "for a handshake that is not finished in time"),
+	COST(left, "1s", "for a handshake that is begun and left"),
+	{ .name = "exempt",
+	  .kind = SCHEMA_CIDRS,
+	  AT(struct config_penalties, exempt),
+	  .max = NETWORKS_MAX,
+	  .preset = "127.0.0.0/8, ::1",
+	  .help = "networks that pay nothing" },
+	{ .name = "ipv4_mask",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_penalties, ipv4_mask),
+	  .min = 8,
+	  .max = 32,
+	  .preset = "32",
+	  .help = "bits of an IPv4 address that tell one source from another" },
+	{ .name = "ipv6_mask",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_penalties, ipv6_mask),
+	  .min = 8,
+	  .max = 128,
+	  .preset = "64",
+	  .help = "bits of an IPv6 address that tell one source from another" },
+	{ .name = "sources",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_penalties, sources),
+	  .min = 8,
+	  .max = PENALTY_SOURCES_MAX,
+	  .preset = "65536",
+	  .help = "sources of each family that are remembered" },
+	{ .name = "overflow",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_penalties, overflow),
+	  .words = overflow_words,
+	  .preset = "permissive",
+	  .help = "no room: forget who is free soonest, or refuse who is not known" },
+};
+
+static const struct schema_section penalties_section = { SECTION_OF(penalty_keys) };
+
+static const struct schema_key process_limit_keys[] = {
+	{ .name = "memory",
+	  .kind = SCHEMA_BYTES,
+	  .off = true,
+	  AT(struct config, memory),
+	  .min = 1024 * 1024,
+	  .max = 1ULL << 40,
+	  .preset = "off",
+	  .help = "what all connections together may hold" },
+};
+
+static const struct schema_section process_limits_section = { SECTION_OF(process_limit_keys) };
+
 static const struct schema_key root_keys[] = {
 	{ .name = "workers",
 	  .kind = SCHEMA_NUMBER,
@@ -523,6 +677,16 @@ static const struct schema_key root_keys[] = {
 	  .max = LISTENERS_MAX,
 	  .section = &listener_section,
 	  .help = "the doors, each with its own address, certificate and rules" },
+	{ .name = "limits",
+	  .kind = SCHEMA_SECTION,
+	  .offset = 0,
+	  .section = &process_limits_section,
+	  .help = "how much at once, all listeners together" },
+	{ .name = "penalties",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config, penalties),
+	  .section = &penalties_section,
+	  .help = "failed handshakes shut their source address out for a while" },
 };
 
 const struct schema_section schema_root = { SECTION_OF(root_keys), .bytes = sizeof(struct config) };
@@ -548,6 +712,16 @@ void schema_duration_text(uint64_t ms, char *ret, size_t size)
 	snprintf(ret, size, "%" PRIu64 "ms", ms);
 }
 
+void schema_bytes_text(uint64_t bytes, char *ret, size_t size)
+{
+	static const char *const units[] = { "", "KiB", "MiB", "GiB" };
+	size_t i = 0;
+
+	for (; bytes && bytes % 1024 == 0 && i + 1 < ARRAY_SIZE(units); i++)
+		bytes /= 1024;
+	snprintf(ret, size, "%" PRIu64 "%s", bytes, units[i]);
+}
+
 static void type_words(const struct schema_word *words, char *ret, size_t size)
 {
 	size_t used = strlen(ret);
@@ -563,12 +737,14 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 		[SCHEMA_WORD] = "",
 		[SCHEMA_NUMBER] = "",
 		[SCHEMA_DURATION] = "",
+		[SCHEMA_BYTES] = "",
 		[SCHEMA_TEXT] = "text",
 		[SCHEMA_PATH] = "file",
 		[SCHEMA_ENDPOINT] = "address",
 		[SCHEMA_WORDS] = "list of ",
 		[SCHEMA_TEXTS] = "list of texts",
 		[SCHEMA_PATHS] = "list of files",
+		[SCHEMA_CIDRS] = "list of networks",
 		[SCHEMA_SECTION] = "section",
 		[SCHEMA_SECTIONS] = "list of sections",
 	};
@@ -581,9 +757,11 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 	if (key->kind == SCHEMA_NUMBER)
 		snprintf(ret + used, SCHEMA_TYPE_TEXT_BYTES - used, "%s%" PRIu64 "..%" PRIu64,
 			 used ? " | " : "", key->min, key->max);
-	if (key->kind == SCHEMA_DURATION) {
-		schema_duration_text(key->min, from, sizeof(from));
-		schema_duration_text(key->max, to, sizeof(to));
+	if (key->kind == SCHEMA_DURATION || key->kind == SCHEMA_BYTES) {
+		(key->kind == SCHEMA_BYTES ? schema_bytes_text
+					   : schema_duration_text)(key->min, from, sizeof(from));
+		(key->kind == SCHEMA_BYTES ? schema_bytes_text : schema_duration_text)(key->max, to,
+										       sizeof(to));
 		snprintf(ret, SCHEMA_TYPE_TEXT_BYTES, "%s%s..%s", key->off ? "off | " : "", from,
 			 to);
 	}

@@ -15,12 +15,14 @@ enum schema_kind {
 	SCHEMA_WORD,	 /* one of `words` -> int */
 	SCHEMA_NUMBER,	 /* min..max, or one of `words` -> unsigned int or uint64_t */
 	SCHEMA_DURATION, /* min..max milliseconds, 0 for "off" if `off` -> uint64_t */
+	SCHEMA_BYTES,	 /* min..max bytes, 0 for "off" if `off` -> uint64_t */
 	SCHEMA_TEXT,	 /* min..max bytes -> char * */
 	SCHEMA_PATH,	 /* -> char *, absolute */
 	SCHEMA_ENDPOINT, /* -> struct endpoint, and the text as written at text_offset */
 	SCHEMA_WORDS,	 /* list of `words`, none twice -> int[max], count at count_offset */
 	SCHEMA_TEXTS,	 /* list of min..max texts -> struct config_strings */
 	SCHEMA_PATHS,	 /* list of min..max files -> struct config_strings */
+	SCHEMA_CIDRS,	 /* list of min..max networks -> struct cidr_list */
 	SCHEMA_SECTION,	 /* mapping of `section` -> at offset */
 	SCHEMA_SECTIONS, /* list of min..max mappings -> pointer, count at count_offset */
 };
@@ -36,14 +38,14 @@ struct schema_key {
 	const char *name;
 	enum schema_kind kind;
 	bool required;
-	bool off; /* a duration that may be switched off */
+	bool off; /* a duration or size that may be switched off */
 	/* Of the value in the struct of its section; width is the value's size in bytes. */
 	size_t offset, width;
 	size_t count_offset, text_offset;
 	size_t mark_offset; /* a struct config_mark that remembers where it stood; 0: none */
 	uint64_t min, max;
-	const char
-		*preset; /* default as somebody would write it (WORDS: with commas); NULL: none */
+	const char *preset; /* default as somebody would write it (WORDS, CIDRS: with commas); NULL:
+			       none */
 	const struct schema_word *words;
 	const struct schema_section *section;
 	/* NULL if `text` (of a TEXT or of one of TEXTS) will do, or why not. */
@@ -67,6 +69,8 @@ extern const struct schema_section schema_root;
 void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BYTES]);
 /* "250ms", "10s", "1d": the largest unit that fits whole. */
 void schema_duration_text(uint64_t ms, char *ret, size_t size);
+/* "512", "64KiB", "1GiB": the largest unit that fits whole. */
+void schema_bytes_text(uint64_t bytes, char *ret, size_t size);
 /* Every key, depth first, with its whole path: "listeners[].tls.key". */
 void schema_visit(void (*visit)(const char *path, const struct schema_key *key, void *arg),
 		  void *arg);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/cidr.h"
 #include "base/parse.h"
 #include "base/util.h"
 
@@ -140,6 +141,54 @@ static int store_duration(const struct schema_key *key, const char *text, void *
 		       key->off ? ", or off" : "");
 }
 
+static int store_bytes(const struct schema_key *key, const char *text, void *field,
+		       struct err_text *err)
+{
+	char from[32], to[32];
+	uint64_t bytes;
+
+	if (key->off && strcmp(text, "off") == 0) {
+		store_unsigned(key, 0, field);
+		return 0;
+	}
+	if (parse_bytes(text, &bytes) == 0 && bytes >= key->min && bytes <= key->max) {
+		store_unsigned(key, bytes, field);
+		return 0;
+	}
+	schema_bytes_text(key->min, from, sizeof(from));
+	schema_bytes_text(key->max, to, sizeof(to));
+	return err_set(err, -EINVAL,
+		       "'%s' is not a size from %s to %s: write it as in 512MiB or 2GiB%s", text,
+		       from, to, key->off ? ", or off" : "");
+}
+
+static int store_cidr(const char *text, void *field, struct err_text *err)
+{
+	struct cidr cidr;
+
+	switch (cidr_parse(text, &cidr)) {
+	case 0:
+		memcpy(field, &cidr, sizeof(cidr));
+		return 0;
+	case -EDOM:
+		return err_set(err, -EINVAL,
+			       "'%s': bits are set beyond the prefix: which network is meant?",
+			       text);
+	case -ERANGE:
+		return err_set(
+			err, -EINVAL,
+			"'%s': the prefix is longer than the address (32 bits in IPv4, 128 in "
+			"IPv6)",
+			text);
+	default:
+		return err_set(
+			err, -EINVAL,
+			"'%s' is not a network: 10.0.0.0/8, 2001:db8::/32 or an address alone "
+			"is expected",
+			text);
+	}
+}
+
 static int store_copy(const char *text, void *field)
 {
 	char *copy = strdup(text);
@@ -252,6 +301,10 @@ int config_value_store(const struct schema_key *key, const char *text, const cha
 		return store_number(key, text, field, err);
 	case SCHEMA_DURATION:
 		return store_duration(key, text, field, err);
+	case SCHEMA_BYTES:
+		return store_bytes(key, text, field, err);
+	case SCHEMA_CIDRS:
+		return store_cidr(text, field, err);
 	case SCHEMA_TEXT:
 	case SCHEMA_TEXTS:
 		return store_text(key, text, field, err);

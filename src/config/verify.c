@@ -153,6 +153,25 @@ static void verify_limits(const struct config_listener *l, size_t index,
 				   "later than idle: such a probe is never sent");
 }
 
+static void verify_proxy_protocol(const struct config_listener *l, size_t index,
+				  struct config_problems *problems)
+{
+	const struct config_proxy_protocol *pp = &l->proxy_protocol;
+
+	if (l->listen_text && l->listen.is_unix && pp->accept_from.count)
+		config_error_add(problems, pp->marks.accept_from,
+				 key_path(index, "proxy_protocol.accept_from").text,
+				 "the listener is a unix socket: nobody there has an address");
+}
+
+static void verify_penalties(const struct config_penalties *penalties,
+			     struct config_problems *problems)
+{
+	if (penalties->max_ms && penalties->min_ms > penalties->max_ms)
+		config_error_add(problems, penalties->marks.min, "penalties.min",
+				 "more than penalties.max: nobody could ever owe that much");
+}
+
 /* Whether the "any" address of one takes in the other's; Linux's [::] takes IPv4 too. */
 static bool overlaps(const struct endpoint *a, const struct endpoint *b)
 {
@@ -202,6 +221,7 @@ static void verify_audit(const struct config_audit *audit, struct config_problem
 void config_verify(const struct config *config, struct config_problems *problems)
 {
 	verify_audit(&config->audit, problems);
+	verify_penalties(&config->penalties, problems);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *l = &config->listeners[i];
 
@@ -210,6 +230,7 @@ void config_verify(const struct config *config, struct config_problems *problems
 		verify_tls(l, i, problems);
 		verify_transport(l, i, problems);
 		verify_limits(l, i, problems);
+		verify_proxy_protocol(l, i, problems);
 		for (size_t j = 0; j < i; j++)
 			verify_pair(config, j, i, problems);
 	}

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cidr.h"
 #include "base/err.h"
 #include "base/parse.h"
 #include "base/util.h"
@@ -206,6 +207,27 @@ static void walk_strings(struct walk *w, const struct schema_key *key,
 	}
 }
 
+static void walk_cidrs(struct walk *w, const struct schema_key *key, const struct config_node *list,
+		       uint8_t *base)
+{
+	struct cidr_list *cidrs = (struct cidr_list *)(base + key->offset);
+
+	if (!expect_list(w, key, list) || !list->count)
+		return;
+	cidrs->items = calloc(list->count, sizeof(*cidrs->items));
+	if (!cidrs->items) {
+		w->result = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < list->count && !w->result; i++) {
+		size_t used = walk_push_index(w, i);
+
+		if (walk_scalar(w, key, list->items[i], &cidrs->items[cidrs->count]))
+			cidrs->count++;
+		walk_pop(w, used);
+	}
+}
+
 static void walk_sections(struct walk *w, const struct schema_key *key,
 			  const struct config_node *list, uint8_t *base)
 {
@@ -250,6 +272,9 @@ static void walk_value(struct walk *w, const struct schema_key *key, const struc
 	case SCHEMA_PATHS:
 		walk_strings(w, key, node, base);
 		break;
+	case SCHEMA_CIDRS:
+		walk_cidrs(w, key, node, base);
+		break;
 	case SCHEMA_ENDPOINT:
 		walk_endpoint(w, key, node, base);
 		break;
@@ -274,6 +299,26 @@ static void preset_words(struct walk *w, const struct schema_key *key, uint8_t *
 	}
 }
 
+/* The networks of a preset such as "127.0.0.0/8, ::1". */
+static void preset_cidrs(struct walk *w, const struct schema_key *key, uint8_t *base)
+{
+	struct cidr_list *cidrs = (struct cidr_list *)(base + key->offset);
+	char texts[128], *rest, *text;
+
+	snprintf(texts, sizeof(texts), "%s", key->preset);
+	cidrs->items = calloc(sizeof(texts) / 2, sizeof(*cidrs->items));
+	if (!cidrs->items) {
+		w->result = -ENOMEM;
+		return;
+	}
+	for (text = strtok_r(texts, ", ", &rest); text; text = strtok_r(NULL, ", ", &rest)) {
+		int r = cidr_parse(text, &cidrs->items[cidrs->count++]);
+
+		assert(r == 0);
+		(void)r;
+	}
+}
+
 static void store_mark(const struct schema_key *key, struct config_mark at, uint8_t *base)
 {
 	if (key->mark_offset)
@@ -293,6 +338,9 @@ static void walk_absent(struct walk *w, const struct schema_key *key, struct con
 		walk_section(w, key->section, NULL, at, base + key->offset);
 	} else if (key->kind == SCHEMA_WORDS) {
 		preset_words(w, key, base);
+	} else if (key->kind == SCHEMA_CIDRS) {
+		if (key->preset)
+			preset_cidrs(w, key, base);
 	} else if (key->preset && key->kind != SCHEMA_TEXTS) {
 		r = config_value_store(key, key->preset, w->folder, base + key->offset, NULL);
 		assert(r == 0);

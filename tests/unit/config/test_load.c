@@ -411,6 +411,22 @@ static void test_defaults(void **state)
 	assert_int_equal(l->timeouts.keepalive_ms, 60000);
 	assert_int_equal(l->limits.connections, 20000);
 	assert_int_equal(l->limits.handshakes, 2000);
+	assert_int_equal(l->limits.accepts_per_second, 0);
+	assert_int_equal(l->limits.connections_per_source, 0);
+	assert_int_equal(l->proxy_protocol.accept_from.count, 0);
+	assert_int_equal(l->proxy_protocol.send, CONFIG_PROXY_HEADER_OFF);
+	assert_int_equal(l->proxy_protocol.tls_count, 3);
+	assert_int_equal(config->memory, 0);
+	assert_int_equal(config->penalties.max_ms, 600000);
+	assert_int_equal(config->penalties.min_ms, 15000);
+	assert_int_equal(config->penalties.certificate_ms, 5000);
+	assert_int_equal(config->penalties.ipv4_mask, 32);
+	assert_int_equal(config->penalties.ipv6_mask, 64);
+	assert_int_equal(config->penalties.sources, 65536);
+	assert_int_equal(config->penalties.overflow, CONFIG_OVERFLOW_PERMISSIVE);
+	assert_int_equal(config->penalties.exempt.count, 2);
+	assert_int_equal(config->penalties.exempt.items[0].bits, 104);
+	assert_int_equal(config->penalties.exempt.items[1].bits, 128);
 	config_free(config);
 }
 
@@ -456,6 +472,68 @@ static void assert_everything(const struct config *config)
 	assert_int_equal(l->timeouts.drain_ms, 0);
 	assert_int_equal(l->limits.connections, 5);
 	assert_int_equal(l->limits.handshakes, 2000);
+}
+
+static void test_abuse(void **state)
+{
+	static const char text[] =
+		GOOD "    limits: {accepts_per_second: 500, connections_per_source: 50}\n"
+		     "    proxy_protocol: {accept_from: [10.0.0.0/8, '::1'], send: v2, "
+		     "tls: [der, cn]}\n"
+		     "limits: {memory: 1GiB}\n"
+		     "penalties: {max: 1h, min: 1s, certificate: 500ms, denied: off, exempt: [],\n"
+		     "  ipv4_mask: 24, ipv6_mask: 48, sources: 1000, overflow: deny}\n";
+	const struct config_proxy_protocol *pp;
+	struct config *config = NULL;
+
+	load(text, sizeof(text) - 1, &config);
+	assert_clean();
+	pp = &config->listeners[0].proxy_protocol;
+	assert_int_equal(config->listeners[0].limits.accepts_per_second, 500);
+	assert_int_equal(config->listeners[0].limits.connections_per_source, 50);
+	assert_int_equal(pp->accept_from.count, 2);
+	assert_int_equal(pp->accept_from.items[0].bits, 104);
+	assert_int_equal(pp->send, CONFIG_PROXY_HEADER_V2);
+	assert_int_equal(pp->tls_count, 2);
+	assert_int_equal(pp->tls[0], CONFIG_PROXY_TLS_DER);
+	assert_int_equal(config->memory, 1ULL << 30);
+	assert_int_equal(config->penalties.max_ms, 3600000);
+	assert_int_equal(config->penalties.certificate_ms, 500);
+	assert_int_equal(config->penalties.denied_ms, 0);
+	assert_int_equal(config->penalties.not_tls_ms, 2000);
+	assert_int_equal(config->penalties.exempt.count, 0);
+	assert_int_equal(config->penalties.ipv4_mask, 24);
+	assert_int_equal(config->penalties.overflow, CONFIG_OVERFLOW_DENY);
+	config_free(config);
+}
+
+static void test_abuse_mistakes(void **state)
+{
+	static const struct bad_row rows[] = {
+		{ GOOD "    proxy_protocol: {accept_from: [10.0.0.1/8]}\n", 6, 36,
+		  "listeners[0].proxy_protocol.accept_from[0]", "which network is meant?" },
+		{ GOOD "    proxy_protocol: {accept_from: [10.0.0.0/33]}\n", 6, 36,
+		  "listeners[0].proxy_protocol.accept_from[0]", "longer than the address" },
+		{ GOOD "    proxy_protocol: {accept_from: [lb.example]}\n", 6, 36,
+		  "listeners[0].proxy_protocol.accept_from[0]", "not a network" },
+		{ GOOD "    proxy_protocol: {send: v1}\n", 6, 28,
+		  "listeners[0].proxy_protocol.send", "not one of off, v2" },
+		{ GOOD "    proxy_protocol: {tls: [cn, cn]}\n", 6, 32,
+		  "listeners[0].proxy_protocol.tls[1]", "already" },
+		{ GOOD "limits: {memory: 10}\n", 6, 18, "limits.memory", "1MiB to 1024GiB" },
+		{ GOOD "limits: {memory: much}\n", 6, 18, "limits.memory", "512MiB" },
+		{ GOOD "limits: {connections: 10}\n", 6, 10, "limits.connections",
+		  "belongs under 'listeners[].limits'" },
+		{ GOOD "penalties: {min: 2m, max: 1m}\n", 6, 18, "penalties.min",
+		  "more than penalties.max" },
+		{ GOOD "penalties: {certificate: 5}\n", 6, 26, "penalties.certificate", "no unit" },
+		{ "listeners:\n  - {name: a, listen: 'unix:/a', upstream: 'h:1',\n"
+		  "     tls: {certificate: a, key: a, roots: [a]},\n"
+		  "     proxy_protocol: {accept_from: ['::1']}}\n",
+		  4, 36, "listeners[0].proxy_protocol.accept_from", "unix socket" },
+	};
+
+	assert_rows(rows, ARRAY_SIZE(rows));
 }
 
 static void test_everything_yaml(void **state)
@@ -687,6 +765,8 @@ int main(void)
 		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_no_false_alarm),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_abuse),
+		cmocka_unit_test(test_abuse_mistakes),
 		cmocka_unit_test(test_everything_yaml),
 		cmocka_unit_test(test_everything_json),
 		cmocka_unit_test(test_json_positions),
