@@ -85,6 +85,7 @@ void change_apply(struct proxy *proxy, struct change *change)
 	struct snapshot *before;
 
 	log_doors(proxy, change);
+	gate_configure(proxy->gate, change->snapshot->config);
 	for (unsigned int i = 0; i < change->plan_count; i++)
 		worker_plan_post(change->plans[i], proxy->applied_fd);
 	for (size_t i = 0; i < change->table.count; i++)

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/log.h"
+#include "base/cidr.h"
 #include "base/util.h"
 #include "dataplane/audit.h"
 #include "dataplane/conn_log.h"
@@ -25,6 +25,8 @@ static void relay_timeout(struct conn *conn);
 
 static void handshake_timeout(struct conn *conn)
 {
+	if (conn_handshake_waits_for_peer(conn))
+		conn_punish(conn, PENALTY_TIMEOUT);
 	conn_log_refused(conn, close_reason_name(CLOSE_HANDSHAKE_TIMEOUT), NULL);
 	conn_close(conn, CLOSE_HANDSHAKE_TIMEOUT);
 }
@@ -49,6 +51,8 @@ static const struct state_row rows[CONN_STATE_COUNT] = {
 
 /* Handlers of the states that have any. */
 static const struct state_row handlers[CONN_STATE_COUNT] = {
+	[CONN_NEW] = { .timeout = handshake_timeout },
+	[CONN_HEADER] = { .ready = conn_header_ready, .timeout = handshake_timeout },
 	[CONN_HANDSHAKE] = { .ready = conn_handshake_ready, .timeout = handshake_timeout },
 	[CONN_CONNECT] = { .ready = conn_connect_ready, .timeout = conn_connect_timeout },
 	[CONN_RELAY] = { .ready = conn_relay_ready, .timeout = relay_timeout },
@@ -98,8 +102,14 @@ static void set_deadline(struct conn *conn, uint64_t after_ms)
 
 void conn_set_state(struct conn *conn, enum conn_state state)
 {
+	/* From accept to the end of a handshake there is one deadline. */
+	bool same_deadline =
+		state == CONN_HEADER || (state == CONN_HANDSHAKE && conn->state != CONN_CONNECT);
+
 	assert(rows[conn->state].next & (1u << state));
 	conn->state = state;
+	if (same_deadline)
+		return;
 	set_deadline(conn, state_deadline_ms(conn, state));
 }
 
@@ -122,7 +132,16 @@ static void on_accepted_ready(struct loop_watch *watch, uint32_t events)
 	conn_on_ready(conn, &conn->accepted, events);
 }
 
-static struct conn *conn_new(struct worker *worker, struct route *route, int fd)
+/* Who has come, and what is known before a connection is made of it. */
+struct arrival {
+	struct in6_addr ip;
+	uint16_t port;
+	struct source *source;
+	bool counted_handshake;
+};
+
+static struct conn *conn_new(struct worker *worker, struct route *route,
+			     const struct arrival *arrival)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
 
@@ -138,48 +157,159 @@ static struct conn *conn_new(struct worker *worker, struct route *route, int fd)
 	conn->accepted.is_client = true;
 	conn->tls = route->config->role == CONFIG_ROLE_FRONT ? &conn->accepted : &conn->dialed;
 	conn->dialed.we_are_client = true;
-	socket_peer(fd, &conn->client_ip, &conn->client_port);
+	conn->client_ip = arrival->ip;
+	conn->client_port = arrival->port;
+	conn->source = arrival->source;
+	conn->counted_handshake = arrival->counted_handshake;
+	conn_count_memory(conn);
 	list_append(&worker->conns, &conn->node);
 	worker->conn_count++;
 	return conn;
 }
 
-/* No further than this: nothing has been made for it. */
-static void turn_away(struct worker *worker, struct route *route, int fd, enum close_reason reason)
+/* A balancer answers for its clients: what is against one of them is known when it has been named.
+ */
+static bool begins_with_header(const struct route *route, const struct in6_addr *ip)
 {
-	stats_add(&worker->stats.closes[reason], 1);
-	conn_log_turned_away(worker, route, fd, reason);
-	close(fd);
+	return !route->config->listen.is_unix && route_trusts_header_from(route, ip);
 }
 
-void conn_accept(struct worker *worker, struct route *route, int fd)
+/* Every check but that of limits.connections, which is the caller's. */
+static enum close_reason check_arrival(struct worker *worker, struct route *route,
+				       struct arrival *arrival)
 {
-	struct conn *conn;
+	uint64_t now_ns = loop_now_ns(worker->loop);
+	enum close_reason verdict = GATE_OPEN;
 
-	stats_add(&worker->stats.accepted, 1);
-	if (audit_refuses(worker->audit)) {
-		turn_away(worker, route, fd, CLOSE_AUDIT_UNAVAILABLE);
-		return;
+	if (audit_refuses(worker->audit))
+		return CLOSE_AUDIT_UNAVAILABLE;
+	if (!route->config->listen.is_unix && !begins_with_header(route, &arrival->ip))
+		verdict = gate_check_source(worker->gate, route, &arrival->ip, now_ns,
+					    &arrival->source);
+	if (verdict == GATE_OPEN)
+		verdict = gate_check_load(worker->gate, route, now_ns);
+	/* At a front it is a handshake from here on, be it that it waits for its turn. */
+	if (verdict == GATE_OPEN && route->config->role == CONFIG_ROLE_FRONT) {
+		arrival->counted_handshake = route_enter_handshake(route);
+		if (!arrival->counted_handshake)
+			verdict = CLOSE_LIMIT_HANDSHAKES;
 	}
-	if (atomic_fetch_add(&route->state->connections, 1) >= route->config->limits.connections) {
-		atomic_fetch_sub(&route->state->connections, 1);
-		turn_away(worker, route, fd, CLOSE_LIMIT_CONNECTIONS);
-		return;
-	}
-	conn = conn_new(worker, route, fd);
-	if (!conn) {
-		atomic_fetch_sub(&route->state->connections, 1);
-		turn_away(worker, route, fd, CLOSE_NO_MEMORY);
-		return;
-	}
-	socket_set_options(fd, route->config->listen.is_unix ? AF_UNIX : AF_INET,
-			   &route->config->timeouts);
-	if (loop_watch_start(worker->loop, &conn->accepted.watch, fd, on_accepted_ready) < 0) {
+	return verdict;
+}
+
+/* Nobody is there yet to be told anything. */
+static void turn_away(struct worker *worker, struct route *route, const struct arrival *arrival,
+		      enum close_reason reason)
+{
+	atomic_fetch_sub(&route->state->connections, 1);
+	if (arrival->counted_handshake)
+		route_leave_handshake(route);
+	gate_leave(worker->gate, arrival->source);
+	stats_add(&worker->stats.closes[reason], 1);
+	conn_log_turned_away(worker, route, &arrival->ip, arrival->port, reason);
+}
+
+/* The first step: the socket is made ours, and what comes first begins. */
+static void begin(struct conn *conn)
+{
+	const struct config_listener *config = conn->route->config;
+	int fd = TAKE_FD(conn->accepted.watch.fd);
+
+	socket_set_options(fd, config->listen.is_unix ? AF_UNIX : AF_INET, &config->timeouts);
+	if (loop_watch_start(conn->worker->loop, &conn->accepted.watch, fd, on_accepted_ready) <
+	    0) {
 		close(fd);
 		conn_close(conn, CLOSE_NO_MEMORY);
 		return;
 	}
-	conn_next_step(conn);
+	if (begins_with_header(conn->route, &conn->client_ip))
+		conn_header_start(conn);
+	else
+		conn_next_step(conn);
+}
+
+/* It begins, now or when it is its turn. */
+static void welcome(struct conn *conn)
+{
+	struct worker *worker = conn->worker;
+
+	if (!turnstile_enter(&worker->turnstile, &conn->arrival)) {
+		stats_add(&worker->stats.handshake_waits, 1);
+		return;
+	}
+	begin(conn);
+	turnstile_done(&worker->turnstile);
+}
+
+static void on_arrival_turn(struct turnstile_entry *entry)
+{
+	welcome(container_of(entry, struct conn, arrival));
+}
+
+void conn_accept(struct worker *worker, struct route *route, int fd)
+{
+	struct arrival arrival = { 0 };
+	enum close_reason verdict;
+	struct conn *conn = NULL;
+
+	stats_add(&worker->stats.accepted, 1);
+	socket_peer(fd, &arrival.ip, &arrival.port);
+	if (atomic_fetch_add(&route->state->connections, 1) >= route->config->limits.connections)
+		verdict = CLOSE_LIMIT_CONNECTIONS;
+	else
+		verdict = check_arrival(worker, route, &arrival);
+	if (verdict == GATE_OPEN) {
+		conn = conn_new(worker, route, &arrival);
+		verdict = CLOSE_NO_MEMORY;
+	}
+	if (!conn) {
+		turn_away(worker, route, &arrival, verdict);
+		close(fd);
+		return;
+	}
+	conn->accepted.watch.fd = fd;
+	conn->arrival.go = on_arrival_turn;
+	set_deadline(conn, route->config->timeouts.handshake_ms);
+	welcome(conn);
+}
+
+bool conn_enter(struct conn *conn)
+{
+	struct worker *worker = conn->worker;
+	enum close_reason verdict = gate_check_source(worker->gate, conn->route, &conn->client_ip,
+						      loop_now_ns(worker->loop), &conn->source);
+
+	if (verdict == GATE_OPEN)
+		return true;
+	conn_log_turned_away(worker, conn->route, &conn->client_ip, conn->client_port, verdict);
+	conn->logged = true;
+	conn_close(conn, verdict);
+	return false;
+}
+
+void conn_punish(struct conn *conn, enum penalty_kind kind)
+{
+	/* A balancer that stands for itself (a health check) is not shut out. */
+	if (conn->tls != &conn->accepted || conn->route->config->listen.is_unix ||
+	    route_trusts_header_from(conn->route, &conn->client_ip))
+		return;
+	gate_punish(conn->worker->gate, conn->route, &conn->client_ip, conn->client_port, kind,
+		    loop_now_ns(conn->worker->loop));
+}
+
+static size_t leg_held_bytes(const struct leg *leg)
+{
+	return (leg->out ? leg->out->capacity : 0) + (leg->in ? leg->in->capacity : 0);
+}
+
+void conn_count_memory(struct conn *conn)
+{
+	int64_t now = (int64_t)(sizeof(*conn) + leg_held_bytes(&conn->accepted) +
+				leg_held_bytes(&conn->dialed) + conn_handshake_bytes(conn));
+
+	if (now != conn->held_bytes)
+		gate_hold(conn->worker->gate, now - conn->held_bytes);
+	conn->held_bytes = now;
 }
 
 void conn_next_step(struct conn *conn)
@@ -229,6 +359,7 @@ static void close_leg(struct conn *conn, struct leg *leg, enum close_reason reas
 /* What all states may hold, apart from the sockets. */
 static void release_steps(struct conn *conn)
 {
+	conn_header_free(conn);
 	conn_handshake_free(conn);
 	conn_connect_free(conn);
 	conn_relay_fini(conn);
@@ -239,6 +370,9 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	struct worker *worker = conn->worker;
 
 	conn->reason = reason;
+	turnstile_leave(&worker->turnstile, &conn->arrival);
+	if (conn->state == CONN_NEW && leg_fd(&conn->accepted) >= 0)
+		close(TAKE_FD(conn->accepted.watch.fd)); /* not the loop's yet */
 	conn_set_state(conn, CONN_CLOSED);
 	conn_log_closed(conn);
 	stats_add(&worker->stats.closes[reason], 1);
@@ -246,11 +380,14 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	close_leg(conn, &conn->dialed, reason);
 	close_leg(conn, &conn->accepted, reason);
 	loop_timer_cancel(worker->loop, &conn->timer);
+	gate_leave(worker->gate, conn->source);
+	gate_hold(worker->gate, -conn->held_bytes);
 	atomic_fetch_sub(&conn->route->state->connections, 1);
 	route_unref(conn->route);
 	list_remove(&conn->node);
 	worker->conn_count--;
 	peer_free(conn->peer);
+	free(conn->proxied);
 	free(conn);
 	worker_check_end(worker);
 }
@@ -272,6 +409,7 @@ void conn_end(struct conn *conn, struct leg *leg, enum close_reason reason, uint
 	close_leg(conn, other, reason);
 	if (alert)
 		leg_alert(leg, conn->worker, alert);
+	conn_count_memory(conn);
 	conn_set_state(conn, CONN_LINGER);
 	linger_ready(conn, leg, 0);
 }

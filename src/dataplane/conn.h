@@ -16,6 +16,7 @@
 #include "dataplane/reasons.h"
 #include "dataplane/snapshot.h"
 #include "dataplane/worker.h"
+#include "proxy_protocol/proxy_protocol.h"
 #include "tls/handshake.h"
 
 /* One direction of the relay. */
@@ -27,8 +28,17 @@ struct flow {
 	bool finished;	     /* everything delivered, `to` was told the end */
 };
 
+/* Of a connection that came through a balancer which said whose it is. */
+struct conn_proxied {
+	struct in6_addr balancer_ip;
+	uint16_t balancer_port;
+	struct proxy_protocol_addresses addresses; /* as the client saw them */
+};
+
 /* What exists only while the handshake lasts. */
 struct conn_handshake;
+/* What exists only while a PROXY protocol header is read. */
+struct conn_header;
 /* What exists only while the upstream is being connected. */
 struct conn_connect;
 
@@ -39,16 +49,21 @@ struct conn {
 	uint64_t id;
 	enum conn_state state;
 	enum close_reason reason;
-	struct leg accepted, dialed;   /* the socket that came in, the one that we opened */
-	struct leg *tls;	       /* whichever of them speaks TLS */
-	struct flow inbound, outbound; /* accepted -> dialed, dialed -> accepted */
-	struct loop_timer timer;       /* deadline of the state */
-	struct loop_task task;	       /* the relay's next turn */
+	struct leg accepted, dialed;	/* the socket that came in, the one that we opened */
+	struct leg *tls;		/* whichever of them speaks TLS */
+	struct flow inbound, outbound;	/* accepted -> dialed, dialed -> accepted */
+	struct loop_timer timer;	/* deadline of the state */
+	struct loop_task task;		/* the relay's next turn */
+	struct turnstile_entry arrival; /* until its first step: waits for its turn */
 	uint64_t started_ns, active_ns;
+	struct conn_header *header;
+	struct conn_proxied *proxied; /* NULL: it came straight to us */
 	struct conn_handshake *handshake;
 	struct conn_connect *connect;
 	struct peer *peer;
 	struct tls_handshake_summary summary;
+	struct source *source;	   /* counted there; NULL: not counted */
+	int64_t held_bytes;	   /* counted at the gate */
 	struct in6_addr client_ip; /* IPv4 mapped; zero for unix */
 	uint16_t client_port;
 	int error;		/* errno behind the reason, 0: none */
@@ -58,6 +73,13 @@ struct conn {
 	bool connected;		/* the upstream is there */
 	bool logged;		/* refused: no second line */
 };
+
+/* What the connection holds in memory now is made known to the gate: after it has changed. */
+void conn_count_memory(struct conn *conn);
+/* The client's handshake has failed; no matter where it is the upstream's that we do. */
+void conn_punish(struct conn *conn, enum penalty_kind kind);
+/* The client's source is known: it may go on, or the connection has been closed (false). */
+bool conn_enter(struct conn *conn);
 
 /* Takes `fd`. Never fails towards the caller: what goes wrong is counted and logged. */
 void conn_accept(struct worker *worker, struct route *route, int fd);
@@ -80,9 +102,19 @@ void conn_on_leg_failed(struct conn *conn, struct leg *leg);
 void conn_drain(struct conn *conn);
 
 /* Steps; each moves the connection on to the next one when it is done. */
+void conn_header_start(struct conn *conn);
+void conn_header_ready(struct conn *conn, struct leg *leg, uint32_t events);
+void conn_header_free(struct conn *conn);
+/* The upstream is told who the client is before anything else goes there. `hs`: the client's
+ * handshake that is done, NULL if there is none. 0; -ENOMEM; -EMSGSIZE: it does not fit. */
+int conn_header_hold(struct conn *conn, const struct tls_handshake *hs);
 void conn_handshake_start(struct conn *conn);
 void conn_handshake_ready(struct conn *conn, struct leg *leg, uint32_t events);
 void conn_handshake_free(struct conn *conn);
+/* Its time is up: true if it was the peer that we waited for. */
+bool conn_handshake_waits_for_peer(const struct conn *conn);
+/* What it is taken to hold. */
+size_t conn_handshake_bytes(const struct conn *conn);
 /* What the peer says it is, verified or not: for the log only. NULL: nothing yet. */
 const struct peer *conn_handshake_claimed_peer(struct conn *conn);
 void conn_connect_start(struct conn *conn);

@@ -73,6 +73,10 @@ void conn_connect_start(struct conn *conn)
 		conn_close(conn, CLOSE_NO_MEMORY);
 		return;
 	}
+	if (conn->tls == &conn->dialed && conn_header_hold(conn, NULL) < 0) {
+		conn_close(conn, CLOSE_NO_MEMORY);
+		return;
+	}
 	conn->connect->count = route_addresses(conn->route, conn->connect->addresses);
 	conn_set_state(conn, CONN_CONNECT);
 	dial_next(conn);

@@ -18,6 +18,8 @@
 #include "dataplane/transport.h"
 
 struct conn_handshake {
+	struct conn *conn;
+	struct turnstile_entry turn; /* for its next step */
 	struct tls_handshake *tls;
 	uint8_t *record; /* header and body, while it is being read */
 	size_t have, need;
@@ -38,14 +40,35 @@ void conn_handshake_free(struct conn *conn)
 
 	if (conn->counted_handshake) {
 		conn->counted_handshake = false;
-		atomic_fetch_sub(&conn->route->state->handshakes, 1);
+		route_leave_handshake(conn->route);
 	}
 	if (!step)
 		return;
+	turnstile_leave(&conn->worker->turnstile, &step->turn);
 	tls_handshake_free(step->tls);
 	free(step->record);
 	free(step);
 	conn->handshake = NULL;
+}
+
+bool conn_handshake_waits_for_peer(const struct conn *conn)
+{
+	return conn->handshake && !conn->handshake->turn.waiting;
+}
+
+size_t conn_handshake_bytes(const struct conn *conn)
+{
+	return conn->handshake && conn->handshake->tls ? HANDSHAKE_MEMORY_BYTES : 0;
+}
+
+static enum penalty_kind penalty_of(enum tls_refusal refusal)
+{
+	switch (refusal) {
+	case TLS_REFUSAL_NO_CERTIFICATE ... TLS_REFUSAL_NAME_MISMATCH:
+		return PENALTY_CERTIFICATE;
+	default:
+		return PENALTY_HANDSHAKE;
+	}
 }
 
 /* Refuses the peer: what is in leg->out (an alert) is still delivered. */
@@ -62,6 +85,8 @@ static void on_failed(struct conn *conn)
 	enum tls_refusal refusal = tls_handshake_refusal(conn->handshake->tls, &detail);
 
 	stats_add(&conn->worker->stats.refusals[refusal], 1);
+	if (refusal != TLS_REFUSAL_NO_MEMORY)
+		conn_punish(conn, penalty_of(refusal));
 	refuse(conn, CLOSE_HANDSHAKE_FAILED, tls_refusal_name(refusal), detail);
 }
 
@@ -77,6 +102,7 @@ static void on_not_tls(struct conn *conn, enum tls_record_check check)
 					  "This port speaks TLS with client certificates.\n";
 	struct leg *leg = conn->tls;
 
+	conn_punish(conn, PENALTY_NOT_TLS);
 	switch (check) {
 	case TLS_RECORD_IS_HTTP:
 		leg_hold(leg, http_answer, sizeof(http_answer) - 1);
@@ -216,21 +242,41 @@ static enum leg_result use_transport(struct conn *conn, struct tls_keys *keys)
 	return LEG_FAILED;
 }
 
+/* What the upstream is told of a client's session can be told now only. False: the connection has
+ * been ended. */
+static bool hold_header(struct conn *conn)
+{
+	int r = conn_header_hold(conn, conn->handshake->tls);
+
+	if (r == 0)
+		return true;
+	if (r == -EMSGSIZE)
+		conn_log_refused(
+			conn, close_reason_name(CLOSE_PROXY_PROTOCOL),
+			"the client's certificate is too large for a PROXY protocol header");
+	conn_close(conn, r == -EMSGSIZE ? CLOSE_PROXY_PROTOCOL : CLOSE_NO_MEMORY);
+	return false;
+}
+
 static void on_done(struct conn *conn)
 {
 	struct tls_keys *keys = NULL;
 	const char *why;
 
+	if (conn->tls == &conn->accepted && !hold_header(conn))
+		return;
 	if (tls_handshake_finish(conn->handshake->tls, &keys, &conn->peer, &conn->summary) < 0) {
 		conn_close(conn, CLOSE_NO_MEMORY);
 		return;
 	}
 	conn->secured = true;
 	conn_handshake_free(conn);
+	conn_count_memory(conn);
 	stats_add(&conn->worker->stats.handshakes, 1);
 	if (use_transport(conn, keys) != LEG_OK)
 		return;
 	if (!route_admits(conn->route, conn->peer, &why)) {
+		conn_punish(conn, PENALTY_DENIED);
 		conn_log_refused(conn, close_reason_name(CLOSE_DENIED), why);
 		conn_end(conn, conn->tls, CLOSE_DENIED, TLS_ALERT_ACCESS_DENIED);
 		return;
@@ -247,53 +293,90 @@ static void on_peer_left(struct conn *conn, enum leg_result result)
 	}
 	/* A port that is opened and closed without a byte is a health check, not worth a warning.
 	 */
-	if (conn->handshake->tls || conn->handshake->have)
+	if (conn->handshake->tls || conn->handshake->have) {
+		if (conn_handshake_waits_for_peer(conn))
+			conn_punish(conn, PENALTY_LEFT);
 		conn_log_refused(conn, close_reason_name(CLOSE_HANDSHAKE_CLOSED),
 				 result == LEG_EOF
 					 ? "the peer closed the connection in the handshake"
 					 : "the connection broke in the handshake");
+	}
 	conn_close(conn, CLOSE_HANDSHAKE_CLOSED);
 }
 
-/* Moves the handshake on as far as it goes without waiting. */
-static void advance(struct conn *conn)
+/* What the next step needs is there: a whole record, or nothing if we begin. */
+static bool step_is_due(const struct conn *conn)
 {
-	struct conn_handshake *step = conn->handshake;
+	const struct conn_handshake *step = conn->handshake;
+
+	return step->record ? step->have == step->need : conn->tls->we_are_client && !step->tls;
+}
+
+/* Reads what the next step needs. False: it is not there yet, or the connection has been ended. */
+static bool prepare_step(struct conn *conn)
+{
 	bool refused = false;
 	enum leg_result r;
 
-	for (;;) {
-		r = leg_flush(conn->tls, conn->worker);
-		if (r == LEG_AGAIN)
-			return;
-		if (r == LEG_FAILED) {
-			on_peer_left(conn, r);
-			return;
-		}
-		if (step->status == TLS_HANDSHAKE_DONE) {
-			on_done(conn);
-			return;
-		}
-		if (!conn->tls->readable)
-			return;
-		r = read_record(conn, &refused);
-		if (r == LEG_AGAIN)
-			return;
-		if (refused)
-			return;
-		if (r != LEG_OK) {
-			on_peer_left(conn, r);
-			return;
-		}
-		if (feed(conn) != LEG_OK) {
-			conn_close(conn, CLOSE_NO_MEMORY);
-			return;
-		}
-		if (step->status == TLS_HANDSHAKE_FAILED) {
-			on_failed(conn);
-			return;
-		}
+	if (step_is_due(conn))
+		return true;
+	if (!conn->tls->readable)
+		return false;
+	r = read_record(conn, &refused);
+	if (r == LEG_OK)
+		return true;
+	if (r != LEG_AGAIN && !refused)
+		on_peer_left(conn, r);
+	return false;
+}
+
+/* As much as is done in one turn: one step, what it needs before and what comes of it. True: there
+ * may be more to do. */
+static bool do_step(struct conn *conn)
+{
+	enum leg_result r = leg_flush(conn->tls, conn->worker);
+
+	if (r == LEG_FAILED)
+		on_peer_left(conn, r);
+	if (r != LEG_OK)
+		return false;
+	if (conn->handshake->status == TLS_HANDSHAKE_DONE) {
+		on_done(conn);
+		return false;
 	}
+	if (!prepare_step(conn))
+		return false;
+	if (feed(conn) != LEG_OK) {
+		conn_close(conn, CLOSE_NO_MEMORY);
+		return false;
+	}
+	conn_count_memory(conn);
+	if (conn->handshake->status == TLS_HANDSHAKE_FAILED) {
+		on_failed(conn);
+		return false;
+	}
+	return true;
+}
+
+/* Moves the handshake on as far as it goes without waiting for the peer or for its turn. */
+static void advance(struct conn *conn)
+{
+	struct turnstile *turnstile = &conn->worker->turnstile;
+	bool more;
+
+	do {
+		if (!turnstile_enter(turnstile, &conn->handshake->turn)) {
+			stats_add(&conn->worker->stats.handshake_waits, 1);
+			return;
+		}
+		more = do_step(conn);
+		turnstile_done(turnstile);
+	} while (more);
+}
+
+static void on_turn(struct turnstile_entry *turn)
+{
+	advance(container_of(turn, struct conn_handshake, turn)->conn);
 }
 
 void conn_handshake_ready(struct conn *conn, struct leg *leg, uint32_t events)
@@ -303,36 +386,32 @@ void conn_handshake_ready(struct conn *conn, struct leg *leg, uint32_t events)
 			conn_close(conn, CLOSE_CLIENT_RESET);
 		return;
 	}
-	advance(conn);
+	if (!conn->handshake->turn.waiting)
+		advance(conn);
+	else if (events & LOOP_HUP)
+		/* It did not wait for its turn: nothing is to be done for it any more. */
+		on_peer_left(conn, LEG_FAILED);
 }
 
 void conn_handshake_start(struct conn *conn)
 {
-	uint64_t in_flight = atomic_fetch_add(&conn->route->state->handshakes, 1);
-
-	conn->counted_handshake = true;
 	conn_set_state(conn, CONN_HANDSHAKE);
-	if (in_flight >= conn->route->config->limits.handshakes) {
-		conn_log_turned_away(conn->worker, conn->route, leg_fd(&conn->accepted),
+	if (!conn->counted_handshake && !route_enter_handshake(conn->route)) {
+		conn_log_turned_away(conn->worker, conn->route, &conn->client_ip, conn->client_port,
 				     CLOSE_LIMIT_HANDSHAKES);
 		conn->logged = true;
 		conn_close(conn, CLOSE_LIMIT_HANDSHAKES);
 		return;
 	}
+	conn->counted_handshake = true;
 	conn->handshake = calloc(1, sizeof(*conn->handshake));
 	if (!conn->handshake) {
 		conn_close(conn, CLOSE_NO_MEMORY);
 		return;
 	}
+	conn->handshake->conn = conn;
+	conn->handshake->turn.go = on_turn;
 	conn->handshake->status = TLS_HANDSHAKE_WANT_RECORD;
-	if (conn->tls->we_are_client && feed(conn) != LEG_OK) {
-		conn_close(conn, CLOSE_NO_MEMORY);
-		return;
-	}
-	if (conn->handshake->status == TLS_HANDSHAKE_FAILED) {
-		on_failed(conn);
-		return;
-	}
 	conn->tls->readable = true;
 	advance(conn);
 }

@@ -5,17 +5,13 @@
  */
 #include "dataplane/conn_log.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "base/cidr.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "dataplane/audit.h"
-#include "dataplane/socket_options.h"
-
-#define OVER_LIMIT_LOG_NS NSEC_PER_SEC
+#include "dataplane/gate.h"
 
 /* An audit record while it is made. */
 struct record {
@@ -23,30 +19,30 @@ struct record {
 	char text[AUDIT_RECORD_BYTES_MAX];
 };
 
-static void log_client(struct log_line *line, const struct route *route,
-		       const struct in6_addr *from, uint16_t port)
+void conn_log_client(struct log_line *line, const struct route *route, const struct in6_addr *from,
+		     uint16_t port)
 {
-	char ip[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 8];
+	char text[ADDRESS_TEXT_BYTES];
 
 	if (route->config->listen.is_unix) {
 		log_str(line, "client", "unix");
 		return;
 	}
-	if (IN6_IS_ADDR_V4MAPPED(from)) {
-		inet_ntop(AF_INET, &from->s6_addr[12], ip, sizeof(ip));
-		snprintf(text, sizeof(text), "%s:%u", ip, port);
-	} else {
-		inet_ntop(AF_INET6, from, ip, sizeof(ip));
-		snprintf(text, sizeof(text), "[%s]:%u", ip, port);
-	}
+	address_text(from, port, text);
 	log_str(line, "client", text);
 }
 
 static void log_conn(struct log_line *line, const struct conn *conn)
 {
+	char via[ADDRESS_TEXT_BYTES];
+
 	log_u64(line, "conn", conn->id);
 	log_str(line, "listener", conn->route->config->name);
-	log_client(line, conn->route, &conn->client_ip, conn->client_port);
+	conn_log_client(line, conn->route, &conn->client_ip, conn->client_port);
+	if (!conn->proxied)
+		return;
+	address_text(&conn->proxied->balancer_ip, conn->proxied->balancer_port, via);
+	log_str(line, "via", via);
 }
 
 static void log_peer(struct log_line *line, const struct peer *peer)
@@ -180,41 +176,26 @@ void conn_log_refused(struct conn *conn, const char *reason, const char *detail)
 }
 
 /* Where the audit itself is the reason, only the number of those who were turned away is kept. */
-static void record_turned_away(struct worker *worker, const struct route *route, int fd,
-			       enum close_reason reason)
+static void record_turned_away(struct worker *worker, const struct route *route,
+			       const struct in6_addr *from, uint16_t port, enum close_reason reason)
 {
 	struct record record;
-	struct in6_addr from;
-	uint16_t port;
 
 	if (reason == CLOSE_AUDIT_UNAVAILABLE) {
 		audit_skip(worker->audit);
 		return;
 	}
-	socket_peer(fd, &from, &port);
 	log_record(&record.line, record.text, sizeof(record.text), "refused");
 	log_str(&record.line, "listener", route->config->name);
-	log_client(&record.line, route, &from, port);
+	conn_log_client(&record.line, route, from, port);
 	log_str(&record.line, "reason", close_reason_name(reason));
 	audit_put(worker->audit, record.text, log_record_end(&record.line));
 }
 
-void conn_log_turned_away(struct worker *worker, const struct route *route, int fd,
-			  enum close_reason reason)
+void conn_log_turned_away(struct worker *worker, const struct route *route,
+			  const struct in6_addr *from, uint16_t port, enum close_reason reason)
 {
-	static _Thread_local uint64_t next_ns;
-	uint64_t now_ns = clock_monotonic_ns();
-	struct log_line line;
-
 	if (worker->audit)
-		record_turned_away(worker, route, fd, reason);
-	if (now_ns < next_ns)
-		return;
-	next_ns = now_ns + OVER_LIMIT_LOG_NS;
-	log_begin(&line, LOG_WARNING, "refused");
-	log_str(&line, "listener", route->config->name);
-	log_str(&line, "reason", close_reason_name(reason));
-	log_str(&line, "detail",
-		"more of these may have come within the second; the totals count each");
-	log_end(&line);
+		record_turned_away(worker, route, from, port, reason);
+	gate_log_refused(worker->gate, route, from, port, reason);
 }

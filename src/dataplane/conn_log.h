@@ -13,9 +13,12 @@ void conn_log_closed(struct conn *conn);
 /* The one line about a peer that is not let in: `reason` is a stable name, `detail` (may be NULL)
  * is for people. */
 void conn_log_refused(struct conn *conn, const char *reason, const char *detail);
-/* A connection, of which `fd` is the socket, that a limit turned away before it was one: at most a
- * line a second for each worker. */
-void conn_log_turned_away(struct worker *worker, const struct route *route, int fd,
-			  enum close_reason reason);
+/* A connection that was turned away before it was one: a record each, and a line now and then (see
+ * gate_log_refused()). */
+void conn_log_turned_away(struct worker *worker, const struct route *route,
+			  const struct in6_addr *from, uint16_t port, enum close_reason reason);
+/* The field that says where somebody comes from. */
+void conn_log_client(struct log_line *line, const struct route *route, const struct in6_addr *from,
+		     uint16_t port);
 
 #endif

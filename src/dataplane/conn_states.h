@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The states of a connection, one row each; enum, names, legal transitions and handlers come from
- * here. A front door goes HANDSHAKE -> CONNECT -> RELAY, an egress CONNECT -> HANDSHAKE -> RELAY;
- * any of them may go to LINGER (our last bytes are out, the peer's are thrown away so that it can
- * read ours) and then CLOSED.
+ * here. Behind a balancer that speaks the PROXY protocol a connection begins in HEADER. A front
+ * door goes HANDSHAKE -> CONNECT -> RELAY, an egress CONNECT -> HANDSHAKE -> RELAY; any of them may
+ * go to LINGER (our last bytes are out, the peer's are thrown away so that it can read ours) and
+ * then CLOSED.
  */
 #ifndef SALLYPORT_DATAPLANE_CONN_STATES_H
 #define SALLYPORT_DATAPLANE_CONN_STATES_H
 
 /* X(enum suffix, name, handler prefix, states that may come next) */
 #define CONN_STATES(X)                                                                             \
-	X(NEW, "new", CONN_BIT(HANDSHAKE) | CONN_BIT(CONNECT) | CONN_BIT(CLOSED))                  \
+	X(NEW, "new",                                                                              \
+	  CONN_BIT(HEADER) | CONN_BIT(HANDSHAKE) | CONN_BIT(CONNECT) | CONN_BIT(CLOSED))           \
+	X(HEADER, "header", CONN_BIT(HANDSHAKE) | CONN_BIT(CONNECT) | CONN_BIT(CLOSED))            \
 	X(HANDSHAKE, "handshake",                                                                  \
 	  CONN_BIT(CONNECT) | CONN_BIT(RELAY) | CONN_BIT(LINGER) | CONN_BIT(CLOSED))               \
 	X(CONNECT, "connect",                                                                      \

@@ -97,8 +97,8 @@ static int make_workers(struct proxy *proxy, const struct config *config, struct
 		count = probe_cores();
 	count = MIN(count, (unsigned int)WORKERS_MAX);
 	for (; proxy->worker_count < count; proxy->worker_count++) {
-		int r = worker_new(proxy->worker_count, kind, &proxy->workers[proxy->worker_count],
-				   err);
+		int r = worker_new(proxy->worker_count, kind, proxy->gate,
+				   &proxy->workers[proxy->worker_count], err);
 
 		if (r < 0)
 			return r;
@@ -345,6 +345,8 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 	int r = upgrade_take_over(proxy, err);
 
 	if (r == 0)
+		r = gate_new(config, &proxy->gate, err);
+	if (r == 0)
 		r = inherited_from_manager(&proxy->inherited, err);
 	if (r == 0)
 		r = make_workers(proxy, config, err);
@@ -418,6 +420,7 @@ void proxy_free(struct proxy *proxy)
 	listen_table_close(&proxy->table, NULL);
 	inherited_fini(&proxy->inherited);
 	snapshot_unref(proxy->snapshot);
+	gate_free(proxy->gate);
 	if (proxy->signal_fd >= 0)
 		close(proxy->signal_fd);
 	if (proxy->order_fd >= 0)

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "dataplane/file_watch.h"
+#include "dataplane/gate.h"
 #include "dataplane/listen_group.h"
 #include "dataplane/orders.h"
 #include "dataplane/proxy.h"
@@ -28,6 +29,7 @@ struct settings_at_start {
 	char *audit_file;
 	unsigned int audit_journald, audit_queue_kib;
 	enum config_on_failure audit_on_failure;
+	uint64_t penalty_sources;
 };
 
 /* Of replacing this process by a new one: upgrade.c. */
@@ -54,6 +56,7 @@ struct proxy {
 	struct listen_table table;	    /* where they come in */
 	struct inherited_sockets inherited; /* at start; empty later */
 	struct audit *audit;		    /* NULL: none */
+	struct gate *gate;
 	struct worker *workers[WORKERS_MAX];
 	unsigned int worker_count, started_count;
 	int signal_fd, order_fd;    /* what the main thread waits for */

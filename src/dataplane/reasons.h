@@ -28,6 +28,11 @@
 	X(LIMIT_HANDSHAKES, "limit_handshakes", "limits.handshakes is reached")                    \
 	X(AUDIT_UNAVAILABLE, "audit_unavailable",                                                  \
 	  "audit.on_failure: refuse, and it can not be written")                                   \
+	X(LIMIT_ACCEPT_RATE, "limit_accept_rate", "limits.accepts_per_second is reached")          \
+	X(LIMIT_SOURCE, "limit_source", "limits.connections_per_source is reached")                \
+	X(LIMIT_MEMORY, "limit_memory", "limits.memory is reached")                                \
+	X(PENALTY, "penalty", "too many handshakes of this source have failed: see penalties")     \
+	X(PROXY_PROTOCOL, "proxy_protocol", "a PROXY protocol header that is missing or wrong")    \
 	X(KTLS_UNAVAILABLE, "ktls_unavailable", "ktls: required, and the kernel refused")          \
 	X(BAD_RECORD_MAC, "bad_record_mac", "a record failed authentication")                      \
 	X(BAD_RECORD, "bad_record", "a record was malformed or not allowed here")                  \

@@ -263,6 +263,7 @@ static void relay_turn(struct conn *conn)
 		on_finished(conn);
 		return;
 	}
+	conn_count_memory(conn);
 	if (more)
 		loop_task_queue(conn->worker->loop, &conn->task);
 }

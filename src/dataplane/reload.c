@@ -113,6 +113,8 @@ static void find_restart_keys(const struct proxy *proxy, const struct config *co
 		add_word(ret, RELOAD_KEYS_BYTES, "log.format");
 	if (audit_differs(&proxy->at_start, &config->audit))
 		add_word(ret, RELOAD_KEYS_BYTES, "audit");
+	if (config->penalties.sources != proxy->at_start.penalty_sources)
+		add_word(ret, RELOAD_KEYS_BYTES, "penalties.sources");
 }
 
 /* Each problem a line; the first error, for the state, in `err`. */
@@ -256,6 +258,7 @@ int reload_started(struct proxy *proxy, struct err_text *err)
 		.loop = config->loop,
 		.sandbox = config->sandbox,
 		.log_format = config->log_format,
+		.penalty_sources = config->penalties.sources,
 		.audit_file = strdup(config->audit.file ? config->audit.file : ""),
 		.audit_journald = config->audit.journald,
 		.audit_queue_kib = config->audit.queue_kib,

@@ -338,6 +338,24 @@ size_t route_addresses(struct route *route, struct upstream_address ret[UPSTREAM
 	return count;
 }
 
+bool route_enter_handshake(struct route *route)
+{
+	if (atomic_fetch_add(&route->state->handshakes, 1) < route->config->limits.handshakes)
+		return true;
+	route_leave_handshake(route);
+	return false;
+}
+
+void route_leave_handshake(struct route *route)
+{
+	atomic_fetch_sub(&route->state->handshakes, 1);
+}
+
+bool route_trusts_header_from(const struct route *route, const struct in6_addr *address)
+{
+	return cidr_list_contains(&route->config->proxy_protocol.accept_from, address);
+}
+
 static bool any_rule_matches(const struct config_rules *rules, const struct peer *peer)
 {
 	for (size_t i = 0; i < rules->count; i++) {

@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "dataplane/lookup.h"
 #include "limits/limits.h"
+#include "limits/rate.h"
 #include "tls/context.h"
 #include "tls/ktls.h"
 #include "tls/peer.h"
@@ -32,6 +33,7 @@ struct upstream_address {
 struct listener_state {
 	atomic_uint refs;
 	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
+	struct rate accept_rate;
 };
 
 struct snapshot;
@@ -80,6 +82,12 @@ void route_unref(struct route *route);
 int route_renew(struct route *route, bool start, struct err_text *err);
 /* Copies the addresses for one connection; returns their number. */
 size_t route_addresses(struct route *route, struct upstream_address ret[UPSTREAM_ADDRESSES_MAX]);
+/* One handshake more in flight, given back with route_leave_handshake(); false: there are too many.
+ */
+bool route_enter_handshake(struct route *route);
+void route_leave_handshake(struct route *route);
+/* Whether this is a balancer that tells us who its clients are. */
+bool route_trusts_header_from(const struct route *route, const struct in6_addr *address);
 /* Whether the rules let this peer in; `ret_why` is static text for the log. */
 bool route_admits(const struct route *route, const struct peer *peer, const char **ret_why);
 

@@ -2,12 +2,11 @@
 /* Socket options of the data plane (socket_options.h). Pure system calls; any thread. */
 #include "dataplane/socket_options.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
 #include <sys/socket.h>
 
+#include "base/cidr.h"
 #include "base/util.h"
 
 #define KEEPALIVE_PROBES     5
@@ -37,21 +36,9 @@ void socket_set_options(int fd, int family, const struct config_timeouts *timeou
 
 void socket_peer(int fd, struct in6_addr *ret_ip, uint16_t *ret_port)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = { 0 };
 	socklen_t len = sizeof(addr);
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)&addr;
 
-	*ret_ip = (struct in6_addr){ 0 };
-	*ret_port = 0;
-	if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0)
-		return;
-	if (addr.ss_family == AF_INET6) {
-		*ret_ip = in6->sin6_addr;
-		*ret_port = ntohs(in6->sin6_port);
-	} else if (addr.ss_family == AF_INET) {
-		ret_ip->s6_addr[10] = ret_ip->s6_addr[11] = 0xff;
-		memcpy(&ret_ip->s6_addr[12], &in->sin_addr, 4);
-		*ret_port = ntohs(in->sin_port);
-	}
+	getpeername(fd, (struct sockaddr *)&addr, &len);
+	address_from_sockaddr(&addr, ret_ip, ret_port);
 }

@@ -18,6 +18,7 @@
 	X(handshakes)                                                                              \
 	X(handshakes_ktls)                                                                         \
 	X(handshakes_aead)                                                                         \
+	X(handshake_waits)                                                                         \
 	X(bytes_in)                                                                                \
 	X(bytes_out)                                                                               \
 	X(bytes_spliced)                                                                           \

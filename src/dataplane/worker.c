@@ -18,7 +18,8 @@
 /* Cipher contexts (about 1 KiB each) that active connections of a worker share. */
 #define AEAD_CACHE_SLOTS 256
 
-int worker_new(unsigned int index, enum loop_kind kind, struct worker **ret, struct err_text *err)
+int worker_new(unsigned int index, enum loop_kind kind, struct gate *gate, struct worker **ret,
+	       struct err_text *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 	int r;
@@ -26,6 +27,7 @@ int worker_new(unsigned int index, enum loop_kind kind, struct worker **ret, str
 	if (!worker)
 		return err_set(err, -ENOMEM, "out of memory");
 	worker->index = index;
+	worker->gate = gate;
 	list_init(&worker->conns);
 	list_init(&worker->listeners);
 	list_init(&worker->ending);
@@ -47,6 +49,7 @@ int worker_new(unsigned int index, enum loop_kind kind, struct worker **ret, str
 	r = loop_new(kind, &worker->loop, err);
 	if (r < 0)
 		goto fail;
+	turnstile_init(&worker->turnstile, worker->loop);
 	*ret = worker;
 	return 0;
 fail:

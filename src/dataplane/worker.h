@@ -12,9 +12,11 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "dataplane/gate.h"
 #include "dataplane/pipe_pool.h"
 #include "dataplane/snapshot.h"
 #include "dataplane/stats.h"
+#include "dataplane/turnstile.h"
 #include "limits/limits.h"
 #include "loop/loop.h"
 #include "tls/aead.h"
@@ -28,6 +30,8 @@ struct worker {
 	unsigned int index;
 	pthread_t thread;
 	struct loop *loop;
+	struct gate *gate; /* the process's: borrowed */
+	struct turnstile turnstile;
 	uint8_t *buffer; /* WORKER_BUFFER_BYTES; nobody's across two callbacks */
 	struct aead_cache *aead_cache;
 	struct pipe_pool pipes;
@@ -45,8 +49,10 @@ struct worker {
 	bool draining;
 };
 
-/* Creates the loop and the buffers; it listens to nothing yet. 0 or -errno with `err`. */
-int worker_new(unsigned int index, enum loop_kind kind, struct worker **ret, struct err_text *err);
+/* Creates the loop and the buffers; it listens to nothing yet. `gate` is borrowed. 0 or -errno with
+ * `err`. */
+int worker_new(unsigned int index, enum loop_kind kind, struct gate *gate, struct worker **ret,
+	       struct err_text *err);
 int worker_start(struct worker *worker);
 /* Any thread: stop accepting, let connections finish, end the rest after their listener's
  * timeouts.drain, or `deadline_ms` if that is less (0: at once). */

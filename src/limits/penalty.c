@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "limits/limits.h"
 
 #define SET_ENTRIES 8
 #define DOUBLED_MAX 16
@@ -36,7 +37,9 @@ struct table {
 };
 
 struct penalties {
-	struct penalty_params params;
+	struct penalty_params params; /* read under either mutex, written under both */
+	struct cidr exempt_items[NETWORKS_MAX];
+	struct cidr_list exempt;
 	struct source_secret secret;
 	struct table ipv4, ipv6;
 };
@@ -67,7 +70,6 @@ int penalties_new(const struct penalty_params *params, struct penalties **ret)
 
 	if (!penalties)
 		return -ENOMEM;
-	penalties->params = *params;
 	r = table_init(&penalties->ipv4, params->sources);
 	if (table_init(&penalties->ipv6, params->sources) < 0)
 		r = -ENOMEM;
@@ -77,8 +79,24 @@ int penalties_new(const struct penalty_params *params, struct penalties **ret)
 		penalties_free(penalties);
 		return r;
 	}
+	penalties_configure(penalties, params);
 	*ret = penalties;
 	return 0;
+}
+
+void penalties_configure(struct penalties *penalties, const struct penalty_params *params)
+{
+	pthread_mutex_lock(&penalties->ipv4.mutex);
+	pthread_mutex_lock(&penalties->ipv6.mutex);
+	penalties->params = *params;
+	penalties->exempt.items = penalties->exempt_items;
+	penalties->exempt.count = MIN(params->exempt->count, (size_t)NETWORKS_MAX);
+	if (penalties->exempt.count)
+		memcpy(penalties->exempt_items, params->exempt->items,
+		       penalties->exempt.count * sizeof(struct cidr));
+	penalties->params.exempt = &penalties->exempt;
+	pthread_mutex_unlock(&penalties->ipv6.mutex);
+	pthread_mutex_unlock(&penalties->ipv4.mutex);
 }
 
 void penalties_free(struct penalties *penalties)
@@ -95,13 +113,15 @@ static bool is_active(const struct entry *entry, uint64_t now_ns)
 	return entry->active && now_ns < entry->ends_ns;
 }
 
-/* The set where `source` has its place, and the table around it. */
-static struct entry *set_of(struct penalties *penalties, const struct in6_addr *source,
-			    struct table **ret_table)
+static struct table *table_of(struct penalties *penalties, const struct in6_addr *address)
 {
-	struct table *table = IN6_IS_ADDR_V4MAPPED(source) ? &penalties->ipv4 : &penalties->ipv6;
+	return IN6_IS_ADDR_V4MAPPED(address) ? &penalties->ipv4 : &penalties->ipv6;
+}
 
-	*ret_table = table;
+/* The set where `source` has its place. */
+static struct entry *set_of(struct penalties *penalties, const struct table *table,
+			    const struct in6_addr *source)
+{
 	return &table->entries[(source_hash(&penalties->secret, source) & table->set_mask) *
 			       SET_ENTRIES];
 }
@@ -128,25 +148,32 @@ static struct entry *find_victim(struct entry *set, uint64_t now_ns)
 	return victim;
 }
 
+static bool is_refused(struct penalties *penalties, const struct table *table,
+		       const struct in6_addr *address, uint64_t now_ns)
+{
+	const struct penalty_params *params = &penalties->params;
+	struct in6_addr source = source_key(address, &params->masks);
+	struct entry *set = set_of(penalties, table, &source), *entry = find(set, &source);
+
+	if (!params->max_ms || cidr_list_contains(params->exempt, address))
+		return false;
+	if (entry)
+		return is_active(entry, now_ns);
+	return params->overflow == PENALTY_OVERFLOW_DENY &&
+	       is_active(find_victim(set, now_ns), now_ns);
+}
+
 bool penalties_refuse(struct penalties *penalties, const struct in6_addr *address, uint64_t now_ns)
 {
-	struct in6_addr source = source_key(address, &penalties->params.masks);
-	struct table *table;
-	struct entry *set = set_of(penalties, &source, &table), *entry;
-	bool refuse;
+	struct table *table = table_of(penalties, address);
+	bool refused;
 
-	if (!atomic_load_explicit(&table->used, memory_order_relaxed) ||
-	    cidr_list_contains(penalties->params.exempt, address))
+	if (!atomic_load_explicit(&table->used, memory_order_relaxed))
 		return false;
 	pthread_mutex_lock(&table->mutex);
-	entry = find(set, &source);
-	if (entry)
-		refuse = is_active(entry, now_ns);
-	else
-		refuse = penalties->params.overflow == PENALTY_OVERFLOW_DENY &&
-			 is_active(find_victim(set, now_ns), now_ns);
+	refused = is_refused(penalties, table, address, now_ns);
 	pthread_mutex_unlock(&table->mutex);
-	return refuse;
+	return refused;
 }
 
 /* The entry of `source`, a new one if need be; NULL: there is no room. */
@@ -184,22 +211,29 @@ static uint64_t charge(const struct penalty_params *params, struct entry *entry,
 	return (entry->ends_ns - now_ns) / NSEC_PER_MSEC;
 }
 
-uint64_t penalties_add(struct penalties *penalties, const struct in6_addr *address,
-		       enum penalty_kind kind, uint64_t now_ns)
+static uint64_t add(struct penalties *penalties, struct table *table,
+		    const struct in6_addr *address, enum penalty_kind kind, uint64_t now_ns)
 {
 	const struct penalty_params *params = &penalties->params;
 	struct in6_addr source = source_key(address, &params->masks);
-	struct table *table;
-	struct entry *set = set_of(penalties, &source, &table), *entry;
-	uint64_t closed_ms = 0;
+	struct entry *entry;
 
-	if (!params->cost_ms[kind] || cidr_list_contains(params->exempt, address))
+	if (!params->max_ms || !params->cost_ms[kind] ||
+	    cidr_list_contains(params->exempt, address))
 		return 0;
-	pthread_mutex_lock(&table->mutex);
 	atomic_store_explicit(&table->used, true, memory_order_relaxed);
-	entry = take(params, set, &source, now_ns);
-	if (entry)
-		closed_ms = charge(params, entry, params->cost_ms[kind] * NSEC_PER_MSEC, now_ns);
+	entry = take(params, set_of(penalties, table, &source), &source, now_ns);
+	return entry ? charge(params, entry, params->cost_ms[kind] * NSEC_PER_MSEC, now_ns) : 0;
+}
+
+uint64_t penalties_add(struct penalties *penalties, const struct in6_addr *address,
+		       enum penalty_kind kind, uint64_t now_ns)
+{
+	struct table *table = table_of(penalties, address);
+	uint64_t closed_ms;
+
+	pthread_mutex_lock(&table->mutex);
+	closed_ms = add(penalties, table, address, kind, now_ns);
 	pthread_mutex_unlock(&table->mutex);
 	return closed_ms;
 }

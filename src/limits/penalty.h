@@ -36,17 +36,19 @@ enum penalty_overflow {
 
 struct penalty_params {
 	uint64_t cost_ms[PENALTY_KIND_COUNT]; /* 0: this kind costs nothing */
-	uint64_t min_ms, max_ms;
-	uint64_t sources; /* that are remembered, of each family */
+	uint64_t min_ms, max_ms;	      /* max 0: there are no penalties */
+	uint64_t sources; /* that are remembered, of each family; stays as it is at first */
 	enum penalty_overflow overflow;
 	struct source_masks masks;
-	const struct cidr_list *exempt; /* borrowed */
+	const struct cidr_list *exempt; /* borrowed for the call; NETWORKS_MAX at most */
 };
 
 struct penalties;
 
 /* 0, -ENOMEM, or -EIO if the kernel gives no random bytes. */
 int penalties_new(const struct penalty_params *params, struct penalties **ret);
+/* Other rules from now on; what is owed stays owed. */
+void penalties_configure(struct penalties *penalties, const struct penalty_params *params);
 void penalties_free(struct penalties *penalties); /* NULL is fine */
 
 /* Whether the door is closed to this source now. */

@@ -45,6 +45,13 @@ int sources_new(const struct source_masks *masks, struct sources **ret)
 	return 0;
 }
 
+void sources_configure(struct sources *sources, const struct source_masks *masks)
+{
+	pthread_mutex_lock(&sources->mutex);
+	sources->masks = *masks;
+	pthread_mutex_unlock(&sources->mutex);
+}
+
 void sources_free(struct sources *sources)
 {
 	if (!sources)
@@ -79,11 +86,11 @@ static struct source *find_or_make(struct sources *sources, const struct source 
 int sources_enter(struct sources *sources, uint64_t scope, const struct in6_addr *address,
 		  uint64_t max, struct source **ret)
 {
-	struct source wanted = { .key = source_key(address, &sources->masks), .scope = scope };
-	struct source *source;
+	struct source wanted = { .scope = scope }, *source;
 	int r = 0;
 
 	pthread_mutex_lock(&sources->mutex);
+	wanted.key = source_key(address, &sources->masks);
 	source = find_or_make(sources, &wanted);
 	if (!source)
 		r = -ENOMEM;

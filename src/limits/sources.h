@@ -16,6 +16,8 @@ struct source;
 
 /* 0, -ENOMEM, or -EIO if the kernel gives no random bytes. */
 int sources_new(const struct source_masks *masks, struct sources **ret);
+/* Sources are told apart otherwise from now on; those that are inside stay what they are. */
+void sources_configure(struct sources *sources, const struct source_masks *masks);
 /* No source may be inside. NULL is fine. */
 void sources_free(struct sources *sources);
 

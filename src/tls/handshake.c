@@ -246,7 +246,7 @@ enum tls_refusal tls_handshake_refusal(const struct tls_handshake *hs, const cha
 	return hs->refusal;
 }
 
-const struct peer *tls_handshake_claimed_peer(struct tls_handshake *hs)
+const struct peer *tls_handshake_claimed_peer(const struct tls_handshake *hs)
 {
 	return hs->peer ? hs->peer : hs->claimed;
 }

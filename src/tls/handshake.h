@@ -77,7 +77,7 @@ enum tls_refusal tls_handshake_refusal(const struct tls_handshake *hs, const cha
 const char *tls_refusal_name(enum tls_refusal refusal);
 /* Of a peer that failed or passed verification: what its leaf claims, for the log only. NULL if
  * none was sent. Owned by `hs`. */
-const struct peer *tls_handshake_claimed_peer(struct tls_handshake *hs);
+const struct peer *tls_handshake_claimed_peer(const struct tls_handshake *hs);
 
 /* After TLS_HANDSHAKE_DONE, once: keys and peer become the caller's. 0 or -errno. The output must
  * still be sent. */

@@ -73,10 +73,11 @@ class Door:
 
     def __init__(
         self, folder, pki, loop, *, workers=1, tls=None, service_rcvbuf=None, process=None, nofile=None,
-        **options
+        hand=None, **options
     ):
-        """`options`: more keys of both listeners: `timeouts`, `limits`, rules. `service_rcvbuf`:
-        SO_RCVBUF of the service behind `hand`. `process`: more of how the proxy is started."""
+        """`options`: more keys of both listeners: `timeouts`, `limits`, rules; `hand`: of that one
+        alone. `service_rcvbuf`: SO_RCVBUF of the service behind `hand`. `process`: more of how the
+        proxy is started."""
         self.pki, self.loop = pki, loop
         self.echo, self.hand = Echo(), Manual(rcvbuf=service_rcvbuf)
         listeners = [
@@ -86,6 +87,7 @@ class Door:
                 "upstream": service.endpoint,
                 "tls": tls or pki.tls(),
                 **options,
+                **(hand or {} if name == "hand" else {}),
             }
             for name, service in (("echo", self.echo), ("hand", self.hand))
         ]
@@ -193,9 +195,9 @@ def reset_or_fin(sock):
     return bytes(data)
 
 
-def plain_connect(door, listener="hand"):
+def plain_connect(door, listener="hand", source=None):
     """A TCP connection to the door with nothing on it, and its name in the log."""
-    sock = rawtls.connect(door.proxy.address(listener))
+    sock = rawtls.connect(door.proxy.address(listener), source=source)
     name = rawtls.text_of(sock.getsockname())
     door.proxy.note(name)
     return sock, name

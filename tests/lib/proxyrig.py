@@ -35,6 +35,7 @@ PLAIN_COUNTERS = {
     "handshakes",
     "handshakes_ktls",
     "handshakes_aead",
+    "handshake_waits",
     "bytes_in",
     "bytes_out",
     "bytes_spliced",

@@ -26,8 +26,9 @@ def text_of(address):
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) and address else "unix"
 
 
-def connect(address, rcvbuf=None, sndbuf=None):
-    """A TCP connection to (host, port), or to the unix socket with the path `address`."""
+def connect(address, rcvbuf=None, sndbuf=None, source=None):
+    """A TCP connection to (host, port), or to the unix socket with the path `address`. `source`: an
+    address of this host to come from."""
     sock = socket.socket(
         socket.AF_UNIX if isinstance(address, str) else socket.AF_INET, socket.SOCK_STREAM
     )
@@ -36,6 +37,8 @@ def connect(address, rcvbuf=None, sndbuf=None):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     if sndbuf:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
+    if source:
+        sock.bind((source, 0))
     sock.connect(address)
     if not isinstance(address, str):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -223,8 +226,12 @@ class RawClient(RawTls):
         alpn=(),
         versions=(0x0304,),
         buffers=(None, None),
+        source=None,
+        preface=b"",
     ):
-        super().__init__(connect(address, *buffers))
+        """`preface`: what goes before the first record, in one piece with it."""
+        super().__init__(connect(address, *buffers, source=source))
+        self._preface = preface
         self.identity, self.suites, self.groups, self.shares = identity, suites, groups, shares
         self.server_name, self.alpn, self.versions = server_name, alpn, versions
         self.random, self.session = os.urandom(32), os.urandom(32)
@@ -252,8 +259,10 @@ class RawClient(RawTls):
 
     def send_hello(self, fragment=16384, **how):
         self._sent_hello = self.hello(**how)
+        preface, self._preface = self._preface, b""
         self.raw(
-            b"".join(
+            preface
+            + b"".join(
                 wire.plain_record(wire.HANDSHAKE, p, 0x0301)
                 for p in wire.cut(self._sent_hello, fragment)
             )

@@ -32,6 +32,8 @@ void rig_init(struct rig *rig)
 	assert_non_null(rig->worker.buffer);
 	assert_int_equal(aead_cache_new(8, &rig->worker.aead_cache), 0);
 	assert_int_equal(loop_new(LOOP_EPOLL, &rig->worker.loop, &err), 0);
+	turnstile_init(&rig->worker.turnstile, rig->worker.loop);
+	assert_int_equal(gate_new(&rig->process, &rig->worker.gate, &err), 0);
 	rig->config.name = (char *)"unit";
 	rig->config.role = CONFIG_ROLE_FRONT;
 	rig->config.limits = (struct config_limits){ .connections = 100, .handshakes = 100 };
@@ -54,6 +56,8 @@ void rig_fini(struct rig *rig)
 	pipe_pool_fini(&rig->worker.pipes);
 	aead_cache_free(rig->worker.aead_cache);
 	free(rig->worker.buffer);
+	assert_int_equal(gate_held(rig->worker.gate), 0);
+	gate_free(rig->worker.gate);
 	pthread_mutex_destroy(&rig->route.addresses_mutex);
 }
 

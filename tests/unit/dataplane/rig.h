@@ -27,6 +27,7 @@
 
 struct rig {
 	struct worker worker;
+	struct config process;
 	struct config_listener config;
 	struct listener_state state;
 	struct snapshot snapshot;

@@ -2,7 +2,7 @@
 /*
  * Memory runs out at every allocation of a whole connection in turn (whole.h). Never a crash or a
  * leak (a sanitizer looks), never a connection that stays, always one counted reason; and the next
- * connection is served.
+ * connection is served. And once more between a balancer and a service that use the PROXY protocol.
  */
 #include "unit/dataplane/whole.h"
 
@@ -33,7 +33,7 @@ static void check_reason(const struct whole *s, unsigned long n, bool whole)
 				 close_reason_name((enum close_reason)i));
 }
 
-static void walk(enum config_role role, enum config_splice splice, enum failing_alloc_mode mode)
+static void walk(enum config_role role, bool with_headers, enum failing_alloc_mode mode)
 {
 	unsigned long n, last;
 	struct whole s;
@@ -41,7 +41,9 @@ static void walk(enum config_role role, enum config_splice splice, enum failing_
 	for (n = 1; n < ALLOCATION_MAX; n++) {
 		bool whole, failed;
 
-		whole_open(&s, role, splice, failing_alloc_suspend);
+		whole_open(&s, role, CONFIG_SPLICE_AUTO, failing_alloc_suspend);
+		if (with_headers)
+			whole_use_headers(&s);
 		failing_alloc_arm(n, mode);
 		whole = whole_connection(&s);
 		failed = failing_alloc_disarm();
@@ -70,25 +72,33 @@ static void walk(enum config_role role, enum config_splice splice, enum failing_
 static void test_front_one(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_FRONT, CONFIG_SPLICE_AUTO, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_FRONT, false, FAILING_ALLOC_ONE);
 }
 
 static void test_front_from(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_FRONT, CONFIG_SPLICE_AUTO, FAILING_ALLOC_FROM);
+	walk(CONFIG_ROLE_FRONT, false, FAILING_ALLOC_FROM);
 }
 
 static void test_egress_one(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_EGRESS, CONFIG_SPLICE_AUTO, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_EGRESS, false, FAILING_ALLOC_ONE);
 }
 
 static void test_egress_from(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_EGRESS, CONFIG_SPLICE_AUTO, FAILING_ALLOC_FROM);
+	walk(CONFIG_ROLE_EGRESS, false, FAILING_ALLOC_FROM);
+}
+
+static void test_headers(void **state)
+{
+	(void)state;
+	walk(CONFIG_ROLE_FRONT, true, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_FRONT, true, FAILING_ALLOC_FROM);
+	walk(CONFIG_ROLE_EGRESS, true, FAILING_ALLOC_ONE);
 }
 
 /* No memory for a pipe: bytes are copied instead, and the stream is whole. */
@@ -196,6 +206,7 @@ static void test_start(void **state)
 		struct worker_plan *plan = NULL;
 		struct listen_table none = { .count = 0 }, table = none;
 		struct inherited_sockets no_sockets = { .count = 0 };
+		struct gate *gate = NULL;
 		struct err_text err = { "" };
 		int r;
 
@@ -206,7 +217,9 @@ static void test_start(void **state)
 		else
 			r = listen_table_open(&none, config, 1, &no_sockets, &table, &err);
 		if (r == 0)
-			r = worker_new(0, LOOP_EPOLL, &worker, &err);
+			r = gate_new(config, &gate, &err);
+		if (r == 0)
+			r = worker_new(0, LOOP_EPOLL, gate, &worker, &err);
 		if (r == 0)
 			r = worker_plan_new(worker, 1, snapshot, &table, &plan, &err);
 		failed = failing_alloc_disarm();
@@ -216,6 +229,7 @@ static void test_start(void **state)
 		worker_free(worker);
 		listen_table_close(&table, NULL);
 		snapshot_unref(snapshot);
+		gate_free(gate);
 	}
 	assert_true(n > 5 && n < ALLOCATION_MAX);
 }
@@ -236,7 +250,7 @@ static void test_change(void **state)
 	log_init(2, LOG_ERROR, LOG_FORMAT_TEXT);
 	assert_int_equal(snapshot_new(first, NULL, &snapshot, &err), 0);
 	assert_int_equal(listen_table_open(&none, first, 1, &no_sockets, &table, &err), 0);
-	assert_int_equal(worker_new(0, LOOP_EPOLL, &worker, &err), 0);
+	assert_int_equal(worker_new(0, LOOP_EPOLL, NULL, &worker, &err), 0);
 	for (n = 1; failed && n < ALLOCATION_MAX; n++) {
 		struct config *config = two_listeners();
 		struct snapshot *next = NULL;
@@ -275,6 +289,7 @@ int main(void)
 		cmocka_unit_test(test_front_from),
 		cmocka_unit_test(test_egress_one),
 		cmocka_unit_test(test_egress_from),
+		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_no_memory_for_a_pipe),
 		RIG_TEST(test_ktls_output_that_can_not_be_held),
 		cmocka_unit_test(test_start),

@@ -29,6 +29,7 @@ struct scene {
 	struct snapshot snapshot;
 	struct config whole;
 	struct listen_table table;
+	struct gate *gate;
 	struct worker *worker;
 	struct sockaddr_in address;
 	char text[32];
@@ -70,6 +71,8 @@ static void free_address(struct sockaddr_in *ret)
 
 static void scene_init(struct scene *s)
 {
+	struct err_text err;
+
 	memset(s, 0, sizeof(*s));
 	free_address(&s->address);
 	snprintf(s->text, sizeof(s->text), "127.0.0.1:%u", ntohs(s->address.sin_port));
@@ -89,6 +92,7 @@ static void scene_init(struct scene *s)
 	pthread_mutex_init(&s->route.addresses_mutex, NULL);
 	s->snapshot.routes = &s->route;
 	s->snapshot.route_count = 1;
+	assert_int_equal(gate_new(&s->whole, &s->gate, &err), 0);
 }
 
 static void scene_start(struct scene *s, enum loop_kind kind)
@@ -98,7 +102,7 @@ static void scene_start(struct scene *s, enum loop_kind kind)
 	struct err_text err = { "" };
 
 	if (listen_table_open(&none, &s->whole, 1, &no_sockets, &s->table, &err) < 0 ||
-	    worker_new(0, kind, &s->worker, &err) < 0 ||
+	    worker_new(0, kind, s->gate, &s->worker, &err) < 0 ||
 	    worker_plan_new(s->worker, 1, &s->snapshot, &s->table, &plan, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(worker_start(s->worker), 0);
@@ -110,6 +114,8 @@ static void scene_fini(struct scene *s)
 {
 	assert_int_equal(s->worker->conn_count, 0);
 	worker_free(s->worker);
+	assert_int_equal(gate_held(s->gate), 0);
+	gate_free(s->gate);
 	assert_int_equal(atomic_load(&s->snapshot.refs), 1);
 	assert_int_equal(atomic_load(&s->state.connections), 0);
 	pthread_mutex_destroy(&s->route.addresses_mutex);
@@ -543,7 +549,7 @@ static void watchdog(enum loop_kind kind)
 	uint64_t now = 1;
 
 	for (unsigned int i = 0; i < 2; i++)
-		assert_int_equal(worker_new(i, kind, &workers[i], &err), 0);
+		assert_int_equal(worker_new(i, kind, NULL, &workers[i], &err), 0);
 	assert_int_equal(worker_start(workers[0]), 0);
 	watchdog_init(&dog, 40);
 	watchdog_turn(&dog, workers, 2, false, now);

@@ -133,6 +133,18 @@ void whole_open(struct whole *s, enum config_role role, enum config_splice splic
 	s->client.fd = s->service.fd = -1;
 }
 
+void whole_use_headers(struct whole *s)
+{
+	s->with_headers = true;
+	assert_int_equal(cidr_parse("127.0.0.0/8", &s->loopback), 0);
+	s->rig.config.proxy_protocol =
+		(struct config_proxy_protocol){ .accept_from = { &s->loopback, 1 },
+						.send = CONFIG_PROXY_HEADER_V2,
+						.tls = { CONFIG_PROXY_TLS_DER },
+						.tls_count = 1 };
+	s->rig.config.limits.connections_per_source = 10;
+}
+
 void whole_close(struct whole *s)
 {
 	loop_accept_close(s->rig.worker.loop, &s->accept);
@@ -219,6 +231,26 @@ static void end_reads(struct far_end *end)
 	}
 }
 
+/* Reads the header that comes first, and not a byte more, once all of it is there. */
+static bool header_is_gone(struct far_end *end)
+{
+	uint8_t header[PROXY_HEADER_BYTES_MAX];
+	ssize_t n = recv(end->fd, header, sizeof(header), MSG_PEEK | MSG_DONTWAIT);
+	size_t rest = 0;
+
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		end->failed = true;
+	if (n < PROXY_PROTOCOL_START_BYTES)
+		return false;
+	assert_int_equal(proxy_protocol_check_start(header, PROXY_PROTOCOL_START_BYTES, &rest),
+			 PROXY_PROTOCOL_OK);
+	if ((size_t)n < PROXY_PROTOCOL_START_BYTES + rest)
+		return false;
+	recv(end->fd, header, PROXY_PROTOCOL_START_BYTES + rest, 0);
+	end->header = false;
+	return true;
+}
+
 /* One step of what an end does; it leaves as soon as it is broken or through. */
 static void end_step(struct far_end *end, size_t write_max)
 {
@@ -227,6 +259,11 @@ static void end_step(struct far_end *end, size_t write_max)
 	if (end->fd < 0)
 		return;
 	ERR_clear_error();
+	if (end->header && !header_is_gone(end)) {
+		if (end->failed)
+			end_close(end);
+		return;
+	}
 	if (!end->shaken) {
 		r = SSL_do_handshake(end->ssl);
 		end->shaken = r == 1;
@@ -253,6 +290,7 @@ static void service_step(struct whole *s)
 		end_open(&s->service, fd, s->stream_bytes,
 			 s->rig.config.role == CONFIG_ROLE_EGRESS ? whole_tls.peer_server : NULL,
 			 true);
+	s->service.header = fd >= 0 && s->with_headers;
 }
 
 static bool is_whole(const struct far_end *end)
@@ -262,6 +300,8 @@ static bool is_whole(const struct far_end *end)
 
 bool whole_connection(struct whole *s)
 {
+	static const char header[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07"
+				     "\xcb\0\x71\x09\x30\x39\x23\x85";
 	uint64_t before = s->rig.worker.stats.accepted;
 	unsigned int tries = 0;
 	int fd;
@@ -271,6 +311,8 @@ bool whole_connection(struct whole *s)
 	rig_small_buffers(fd);
 	assert_int_equal(connect(fd, (struct sockaddr *)&s->address, sizeof(s->address)), 0);
 	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	if (s->with_headers)
+		assert_int_equal(send(fd, header, sizeof(header) - 1, 0), sizeof(header) - 1);
 	s->service = (struct far_end){ .fd = -1 };
 	end_open(&s->client, fd, s->stream_bytes,
 		 s->rig.config.role == CONFIG_ROLE_FRONT ? whole_tls.peer_client : NULL, false);

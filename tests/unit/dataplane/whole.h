@@ -13,6 +13,7 @@
 
 #include <openssl/ssl.h>
 
+#include "base/cidr.h"
 #include "unit/tls/pki.h"
 
 #define STREAM_BYTES 300000
@@ -31,6 +32,7 @@ struct far_end {
 	int fd;
 	SSL *ssl; /* NULL: plain */
 	bool shaken, shut, ended, failed;
+	bool header; /* one of the PROXY protocol is to come first */
 	size_t sent, got, stream_bytes;
 };
 
@@ -42,6 +44,8 @@ struct whole {
 	struct far_end client, service;
 	size_t stream_bytes;			/* STREAM_BYTES, unless the test takes less */
 	size_t write_max;			/* of the far ends at once */
+	bool with_headers;			/* of the PROXY protocol, in and out */
+	struct cidr loopback;			/* where headers are taken from */
 	void (*suspend)(bool suspended);	/* called around what the test itself does */
 	void (*meanwhile)(struct whole *whole); /* between two turns; may be NULL */
 };
@@ -52,6 +56,8 @@ int whole_tls_teardown(void **state);
 
 void whole_open(struct whole *whole, enum config_role role, enum config_splice splice,
 		void (*suspend)(bool suspended));
+/* Of an open one: a balancer and a service that use the PROXY protocol. */
+void whole_use_headers(struct whole *whole);
 void whole_close(struct whole *whole);
 /* One connection until it is closed at both ends. True if both streams arrived whole and ended in
  * order. */

@@ -14,12 +14,15 @@
 
 #define S NSEC_PER_SEC
 
-static struct cidr no_exempt_items[1];
 static struct cidr_list exempt;
+static struct penalty_params params; /* of the penalties that were made last */
 
 static struct penalties *make(const struct penalty_params *change)
 {
-	struct penalty_params params = {
+	struct penalties *penalties;
+
+	exempt.count = 0;
+	params = (struct penalty_params){
 		.cost_ms = { [PENALTY_CERTIFICATE] = 5000, [PENALTY_TIMEOUT] = 20000 },
 		.min_ms = 15000,
 		.max_ms = 60000,
@@ -27,9 +30,6 @@ static struct penalties *make(const struct penalty_params *change)
 		.masks = { 32, 64 },
 		.exempt = &exempt,
 	};
-	struct penalties *penalties;
-
-	exempt.count = 0;
 	if (change) {
 		params.overflow = change->overflow;
 		params.sources = change->sources ? change->sources : params.sources;
@@ -152,14 +152,35 @@ static void test_masks(void **state)
 static void test_exempt(void **state)
 {
 	struct penalties *p = make(NULL);
+	struct cidr network;
 	struct in6_addr in = address("192.0.2.130"), out = address("192.0.2.127");
 
-	exempt = (struct cidr_list){ no_exempt_items, 1 };
-	assert_int_equal(cidr_parse("192.0.2.128/25", &no_exempt_items[0]), 0);
+	assert_int_equal(cidr_parse("192.0.2.128/25", &network), 0);
+	exempt = (struct cidr_list){ &network, 1 };
+	penalties_configure(p, &params);
+	exempt.count = 0; /* it has a list of its own */
 	assert_int_equal(penalties_add(p, &in, PENALTY_TIMEOUT, S), 0);
 	assert_int_equal(penalties_add(p, &out, PENALTY_TIMEOUT, S), 20000);
 	assert_false(penalties_refuse(p, &in, S));
 	assert_true(penalties_refuse(p, &out, S));
+	penalties_free(p);
+}
+
+/* Other rules: what is owed stays owed, unless there are no penalties at all any more. */
+static void test_configure(void **state)
+{
+	struct penalties *p = make(NULL);
+	struct in6_addr a = address("192.0.2.1"), b = address("192.0.2.2");
+
+	penalties_add(p, &a, PENALTY_TIMEOUT, S);
+	params.cost_ms[PENALTY_TIMEOUT] = 0;
+	penalties_configure(p, &params);
+	assert_int_equal(penalties_add(p, &b, PENALTY_TIMEOUT, S), 0);
+	assert_true(penalties_refuse(p, &a, S));
+	params.max_ms = 0;
+	penalties_configure(p, &params);
+	assert_false(penalties_refuse(p, &a, S));
+	assert_int_equal(penalties_add(p, &a, PENALTY_CERTIFICATE, S), 0);
 	penalties_free(p);
 }
 
@@ -267,6 +288,7 @@ int main(void)
 		cmocka_unit_test(test_inside_when_closed),
 		cmocka_unit_test(test_masks),
 		cmocka_unit_test(test_exempt),
+		cmocka_unit_test(test_configure),
 		cmocka_unit_test(test_overflow_permissive),
 		cmocka_unit_test(test_overflow_spares_the_closed),
 		cmocka_unit_test(test_overflow_deny),
