@@ -114,18 +114,22 @@ def first_line(argv):
 
 
 class Sallyport(Subject):
-    """The product. options: ktls = off | auto | required."""
+    """The product. options: ktls = off | auto | required; program: another one than the build's."""
+
+    @property
+    def program(self):
+        return self.options.get("program", self.env.sallyport)
 
     @property
     def kernel(self):
         return {"off": False, "required": True}.get(self.options["ktls"])
 
     def version(self):
-        return first_line([self.env.sallyport, "--version"])
+        return first_line([self.program, "--version"])
 
     def command(self):
-        if not os.access(self.env.sallyport, os.X_OK):
-            raise Unavailable(f"{self.env.sallyport} is not built")
+        if not os.access(self.program, os.X_OK):
+            raise Unavailable(f"{self.program} is not built")
         certs = self.env.certs
         config = {
             "workers": 1,
@@ -149,7 +153,7 @@ class Sallyport(Subject):
             }],
         }
         path = self.write("sallyport.yaml", json.dumps(config, indent=1) + "\n")
-        return [self.env.sallyport, "proxy", "-c", path]
+        return [self.program, "proxy", "-c", path]
 
 
 class Relay(Subject):

@@ -16,7 +16,8 @@
 
 static const char load_usage[] =
 	"usage: sallyport-load origin --listen ADDR:PORT [--sendfile]\n"
-	"       sallyport-load consume|produce|rtt|handshake|idle --connect ADDR:PORT [options]\n"
+	"       sallyport-load consume|produce|rtt|handshake|idle|storm --connect ADDR:PORT "
+	"[options]\n"
 	"\n"
 	"  --plain             no TLS\n"
 	"  --cert F --key F    the client's certificate (PEM)\n"
@@ -30,16 +31,19 @@ static const char load_usage[] =
 	"  --connections N     how many at once; default 1\n"
 	"  --write-batch N     produce: bytes a send (16k: one record); default 16k\n"
 	"  --seed N            where in the pattern the first connection starts; default 0\n"
+	"  --burst N           storm: so many of them at once; default 100\n"
+	"  --wait              rtt: print {\"ready\": N} once connected, begin at a line on stdin\n"
+	"  --rate N            storm: bad handshakes a second; default 2000\n"
 	"  --timeout SECONDS   longest wait on the socket; default 300\n"
 	"\n"
 	"Prints one JSON object. Every byte is verified; a wrong one is a message and exit 1.\n"
 	"idle prints {\"ready\": N}, holds the connections until a line or the end of stdin,\n"
-	"checks that each still works, and closes them.\n";
+	"checks that each still works, and closes them. storm runs until the end of stdin.\n";
 
 enum load_option {
 	OPT_ADDRESS = 256, OPT_PLAIN, OPT_SENDFILE, OPT_CERT, OPT_KEY, OPT_CA, OPT_SERVER_NAME,
 	OPT_CIPHER, OPT_TLS, OPT_BYTES, OPT_COUNT, OPT_SIZE, OPT_CONNECTIONS, OPT_WRITE_BATCH,
-	OPT_SEED, OPT_TIMEOUT, OPT_HELP,
+	OPT_SEED, OPT_RATE, OPT_BURST, OPT_WAIT, OPT_TIMEOUT, OPT_HELP,
 };
 
 static const struct option load_long_options[] = {
@@ -59,6 +63,9 @@ static const struct option load_long_options[] = {
 	{ "connections", required_argument, NULL, OPT_CONNECTIONS },
 	{ "write-batch", required_argument, NULL, OPT_WRITE_BATCH },
 	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "burst", required_argument, NULL, OPT_BURST },
+	{ "wait", no_argument, NULL, OPT_WAIT },
+	{ "rate", required_argument, NULL, OPT_RATE },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ 0 },
@@ -126,6 +133,9 @@ static void load_set(struct load_options *o, int option, const char *arg)
 	case OPT_CONNECTIONS: o->connections = (uint32_t)load_number(arg, 1000000); return;
 	case OPT_WRITE_BATCH: o->write_batch = (size_t)load_number(arg, PATTERN_CHUNK); return;
 	case OPT_SEED: o->seed = load_number(arg, UINT32_MAX); return;
+	case OPT_BURST: o->burst = load_number(arg, 100000); return;
+	case OPT_WAIT: o->wait = true; return;
+	case OPT_RATE: o->rate = load_number(arg, 1000000); return;
 	case OPT_TIMEOUT: o->timeout_s = (unsigned int)load_number(arg, 86400); return;
 	case OPT_HELP:
 		fputs(load_usage, stdout);
@@ -152,7 +162,8 @@ int main(int argc, char **argv)
 	struct load_options options = {
 		.cipher = "TLS_AES_128_GCM_SHA256", .tls = "1.3",
 		.bytes = 64u << 20, .count = 1000, .size = 200, .connections = 1,
-		.write_batch = 16384, .timeout_s = 300,
+		.write_batch = 16384, .rate = 2000, .burst = 100,
+		.timeout_s = 300,
 	};
 	int option;
 	size_t i;
@@ -164,8 +175,8 @@ int main(int argc, char **argv)
 	options.mode = argv[optind];
 	if (options.address.len == 0)
 		load_fail_usage("--listen or --connect is needed", "");
-	if (!options.write_batch || !options.size)
-		load_fail_usage("--write-batch and --size must not be 0", "");
+	if (!options.write_batch || !options.size || !options.rate || !options.burst)
+		load_fail_usage("--write-batch, --size, --rate, --burst must not be 0", "");
 	if (!options.cert != !options.key)
 		load_fail_usage("--cert and --key go together", "");
 	signal(SIGPIPE, SIG_IGN);
@@ -173,6 +184,8 @@ int main(int argc, char **argv)
 	load_raise_fd_limit();
 	if (strcmp(options.mode, "origin") == 0)
 		return load_origin_run(&options);
+	if (strcmp(options.mode, "storm") == 0)
+		return load_storm_run(&options);
 	for (i = 0; i < sizeof(client_modes) / sizeof(client_modes[0]); i++)
 		if (strcmp(options.mode, client_modes[i]) == 0)
 			return load_client_run(&options);

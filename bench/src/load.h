@@ -49,6 +49,7 @@ struct load_options {
 	struct load_address address;
 	bool plain;
 	bool sendfile;
+	bool wait;		/* rtt: begin when a line comes on stdin */
 	const char *cert, *key, *ca, *server_name, *cipher, *tls;
 	uint64_t bytes;
 	uint64_t count;
@@ -56,6 +57,8 @@ struct load_options {
 	uint32_t connections;
 	size_t write_batch;
 	uint64_t seed;
+	uint64_t rate;		/* storm: connections a second … */
+	uint64_t burst;		/* … so many at once */
 	unsigned int timeout_s;
 };
 
@@ -91,8 +94,9 @@ void load_conn_close(struct load_conn *conn, bool wait, struct load_totals *tota
 /* Prints a message and ends the process with status 1. */
 void load_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* load_client.c, load_origin.c: run a mode; the return value is the exit status. */
+/* load_client.c, load_origin.c, load_storm.c: run a mode; the return value is the exit status. */
 int load_client_run(const struct load_options *options);
+int load_storm_run(const struct load_options *options);
 int load_origin_run(const struct load_options *options);
 
 #endif

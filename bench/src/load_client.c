@@ -20,7 +20,16 @@ struct load_thread {
 	SSL_CTX *ctx;
 	uint64_t seed;
 	struct load_totals totals;
+	uint64_t *rtt_ns;	/* rtt: how long each took, `count` of them */
 };
+
+static uint64_t load_client_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
 
 static void load_client_request(struct load_thread *me, struct load_conn *conn, enum load_op op)
 {
@@ -84,16 +93,35 @@ static void load_client_produce(struct load_thread *me, struct load_conn *conn)
 	me->totals.ops++;
 }
 
+/* Says that it is connected and waits for a line, or the end, on stdin. */
+static void load_client_wait(const struct load_options *options)
+{
+	char line[16];
+
+	printf("{\"ready\": %u}\n", options->connections);
+	fflush(stdout);
+	if (!fgets(line, sizeof(line), stdin))
+		line[0] = '\0';
+}
+
 static void load_client_rtt(struct load_thread *me, struct load_conn *conn)
 {
 	static __thread unsigned char buffer[PATTERN_CHUNK];
 	uint32_t size = me->options->size;
 	uint64_t i, pos = me->seed;
 
+	me->rtt_ns = calloc(me->options->count, sizeof(*me->rtt_ns));
+	if (!me->rtt_ns)
+		load_die("no memory");
 	load_client_request(me, conn, LOAD_OP_RTT);
+	if (me->options->wait)
+		load_client_wait(me->options);
 	for (i = 0; i < me->options->count; i++) {
+		uint64_t start_ns = load_client_now_ns();
+
 		load_conn_write(conn, pattern_at(pos), size, true);
 		load_conn_read_all(conn, buffer, size);
+		me->rtt_ns[i] = load_client_now_ns() - start_ns;
 		load_client_check(pos, buffer, size);
 		pos += size;
 	}
@@ -149,21 +177,44 @@ static void *load_client_thread(void *arg)
 
 static double load_client_now(void)
 {
-	struct timespec now;
+	return (double)load_client_now_ns() / 1e9;
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+static int load_client_compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Of all threads' round trips together: the times below which half and 99 % of them stay. */
+static void load_client_percentiles(const struct load_thread *threads, uint32_t count,
+				    double ret_us[2])
+{
+	uint64_t each = threads[0].options->count, all = each * count;
+	uint64_t *ns = calloc(all, sizeof(*ns));
+	uint32_t i;
+
+	if (!ns)
+		load_die("no memory");
+	for (i = 0; i < count; i++)
+		memcpy(ns + i * each, threads[i].rtt_ns, each * sizeof(*ns));
+	qsort(ns, all, sizeof(*ns), load_client_compare);
+	ret_us[0] = (double)ns[all / 2] / 1e3;
+	ret_us[1] = (double)ns[all * 99 / 100] / 1e3;
+	free(ns);
 }
 
 static void load_client_print(const struct load_options *options,
-			      const struct load_totals *totals, double seconds)
+			      const struct load_totals *totals, double seconds,
+			      const double rtt_us[2])
 {
 	printf("{\"mode\": \"%s\", \"connections\": %u, \"bytes\": %llu, \"ops\": %llu, "
 	       "\"seconds\": %.6f, \"clean_ends\": %llu, \"unclean_ends\": %llu, "
-	       "\"verified\": true}\n",
+	       "\"p50_us\": %.1f, \"p99_us\": %.1f, \"verified\": true}\n",
 	       options->mode, options->connections, (unsigned long long)totals->bytes,
 	       (unsigned long long)totals->ops, seconds, (unsigned long long)totals->clean_ends,
-	       (unsigned long long)totals->unclean_ends);
+	       (unsigned long long)totals->unclean_ends, rtt_us[0], rtt_us[1]);
 	fflush(stdout);
 }
 
@@ -173,7 +224,6 @@ static int load_client_idle(const struct load_options *options, SSL_CTX *ctx)
 	struct load_conn *conns = calloc(options->connections, sizeof(*conns));
 	struct load_totals totals = { 0 };
 	double start = load_client_now();
-	char line[16];
 	uint32_t i;
 
 	if (!conns)
@@ -182,10 +232,7 @@ static int load_client_idle(const struct load_options *options, SSL_CTX *ctx)
 		load_conn_open(&conns[i], ctx, options, false);
 		load_client_echo(&conns[i]);
 	}
-	printf("{\"ready\": %u}\n", options->connections);
-	fflush(stdout);
-	if (!fgets(line, sizeof(line), stdin))
-		line[0] = '\0';
+	load_client_wait(options);
 	for (i = 0; i < options->connections; i++) {
 		load_client_echo(&conns[i]);
 		totals.bytes += 2;
@@ -193,7 +240,7 @@ static int load_client_idle(const struct load_options *options, SSL_CTX *ctx)
 	}
 	for (i = 0; i < options->connections; i++)
 		load_conn_close(&conns[i], false, &totals);
-	load_client_print(options, &totals, load_client_now() - start);
+	load_client_print(options, &totals, load_client_now() - start, (double[2]){ 0 });
 	free(conns);
 	return 0;
 }
@@ -203,7 +250,7 @@ int load_client_run(const struct load_options *options)
 	SSL_CTX *ctx = load_conn_context(options);
 	struct load_totals totals = { 0 };
 	struct load_thread *threads;
-	double start;
+	double start, rtt_us[2] = { 0 };
 	uint32_t i;
 
 	if (strcmp(options->mode, "idle") == 0)
@@ -226,7 +273,11 @@ int load_client_run(const struct load_options *options)
 		totals.clean_ends += threads[i].totals.clean_ends;
 		totals.unclean_ends += threads[i].totals.unclean_ends;
 	}
-	load_client_print(options, &totals, load_client_now() - start);
+	if (threads[0].rtt_ns && options->count)
+		load_client_percentiles(threads, options->connections, rtt_us);
+	load_client_print(options, &totals, load_client_now() - start, rtt_us);
+	for (i = 0; i < options->connections; i++)
+		free(threads[i].rtt_ns);
 	free(threads);
 	SSL_CTX_free(ctx);
 	return 0;
