@@ -63,8 +63,11 @@ static void on_who(const struct http_request *request, struct http_answer *answe
 
 static void on_big(const struct http_request *request, struct http_answer *answer, void *arg)
 {
-	for (size_t i = 0; i < BIG_BYTES / 16; i++)
-		fputs("fifteen letters\n", answer->body);
+	static char block[65536];
+
+	memset(block, 'x', sizeof(block));
+	for (size_t i = 0; i < BIG_BYTES / sizeof(block); i++)
+		fwrite(block, sizeof(block), 1, answer->body);
 }
 
 static const struct http_route routes[] = {
