@@ -99,6 +99,10 @@ static void set_deadline(struct conn *conn, uint64_t after_ms)
 void conn_set_state(struct conn *conn, enum conn_state state)
 {
 	assert(rows[conn->state].next & (1u << state));
+	if (conn->state != CONN_NEW)
+		conn_stats_add(conn, conns[conn->state], -1ULL);
+	if (state != CONN_CLOSED)
+		conn_stats_add(conn, conns[state], 1);
 	conn->state = state;
 	set_deadline(conn, state_deadline_ms(conn, state));
 }
@@ -130,6 +134,7 @@ static struct conn *conn_new(struct worker *worker, struct route *route, int fd)
 		return NULL;
 	conn->worker = worker;
 	conn->route = route_ref(route);
+	conn->stats = route->state->stats.of[worker->index];
 	conn->id = worker->next_conn_id++ << 8 | worker->index;
 	conn->timer.on_fire = on_timer;
 	conn->started_ns = loop_now_ns(worker->loop);
@@ -147,7 +152,7 @@ static struct conn *conn_new(struct worker *worker, struct route *route, int fd)
 /* No further than this: nothing has been made for it. */
 static void turn_away(struct worker *worker, struct route *route, int fd, enum close_reason reason)
 {
-	stats_add(&worker->stats.closes[reason], 1);
+	stats_add_both(&worker->stats, route->state->stats.of[worker->index], closes[reason], 1);
 	conn_log_turned_away(worker, route, fd, reason);
 	close(fd);
 }
@@ -156,7 +161,7 @@ void conn_accept(struct worker *worker, struct route *route, int fd)
 {
 	struct conn *conn;
 
-	stats_add(&worker->stats.accepted, 1);
+	stats_add_both(&worker->stats, route->state->stats.of[worker->index], accepted, 1);
 	if (audit_refuses(worker->audit)) {
 		turn_away(worker, route, fd, CLOSE_AUDIT_UNAVAILABLE);
 		return;
@@ -241,7 +246,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	conn->reason = reason;
 	conn_set_state(conn, CONN_CLOSED);
 	conn_log_closed(conn);
-	stats_add(&worker->stats.closes[reason], 1);
+	conn_stats_add(conn, closes[reason], 1);
 	release_steps(conn);
 	close_leg(conn, &conn->dialed, reason);
 	close_leg(conn, &conn->accepted, reason);

@@ -35,6 +35,7 @@ struct conn_connect;
 struct conn {
 	struct worker *worker;
 	struct route *route;   /* a reference */
+	struct stats *stats;   /* this worker's share of the listener's */
 	struct list_node node; /* in worker->conns */
 	uint64_t id;
 	enum conn_state state;
@@ -58,6 +59,10 @@ struct conn {
 	bool connected;		/* the upstream is there */
 	bool logged;		/* refused: no second line */
 };
+
+/* A counter of struct stats: the worker's, and its share of the listener's. */
+#define conn_stats_add(conn, field, n)                                                             \
+	stats_add_both(&(conn)->worker->stats, (conn)->stats, field, n)
 
 /* Takes `fd`. Never fails towards the caller: what goes wrong is counted and logged. */
 void conn_accept(struct worker *worker, struct route *route, int fd);

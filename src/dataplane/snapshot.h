@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "dataplane/lookup.h"
+#include "dataplane/stats.h"
 #include "limits/limits.h"
 #include "tls/context.h"
 #include "tls/ktls.h"
@@ -32,6 +33,7 @@ struct upstream_address {
 struct listener_state {
 	atomic_uint refs;
 	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
+	struct listener_stats stats;
 };
 
 struct snapshot;
