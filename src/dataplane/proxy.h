@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "dataplane/snapshot.h"
 #include "dataplane/stats.h"
+#include "dataplane/worker.h"
 
 struct proxy;
 
@@ -53,6 +54,14 @@ void proxy_reload_state(struct proxy *proxy, struct reload_state *ret);
 /* Any thread: as SIGUSR2 does, and waits for it: a new process of the program serves, and this one
  * drains. 0, or -errno with `err`: this one goes on. */
 int proxy_upgrade(struct proxy *proxy, struct err_text *err);
+/* Any thread: each worker, for its counters. */
+void proxy_visit_workers(const struct proxy *proxy,
+			 void (*visit)(const struct worker *worker, void *arg), void *arg);
+/* Any thread but a worker's: whether all workers answer within `timeout_ms`, or have ended as they
+ * were told to; else `ret_why` names one. */
+bool proxy_alive(const struct proxy *proxy, unsigned int timeout_ms, struct err_text *ret_why);
+/* Any thread: whether new connections are taken; else `ret_why` says why not. */
+bool proxy_ready(const struct proxy *proxy, struct err_text *ret_why);
 /* Any thread: as SIGTERM does; at once: as a second one does. */
 void proxy_drain(struct proxy *proxy, bool at_once);
 

@@ -57,7 +57,7 @@ struct proxy {
 	int signal_fd, order_fd;    /* what the main thread waits for */
 	int applied_fd;		    /* workers write when they have carried out a plan */
 	atomic_uint drains_ordered; /* by other threads */
-	unsigned int drains;	    /* orders to drain so far, signals too */
+	atomic_uint drains;	    /* orders to drain so far, signals too; any thread may look */
 	struct upgrade upgrade;
 	struct orders reloads;
 	pthread_mutex_t reload_state_mutex;
