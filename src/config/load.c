@@ -274,6 +274,14 @@ static void listener_fini(struct config_listener *l)
 	rules_fini(&l->deny);
 }
 
+bool config_metrics_chosen(const struct config_metrics *metrics)
+{
+	const struct config_metrics_marks *marks = &metrics->marks;
+
+	return marks->listen.line != marks->start.line ||
+	       marks->listen.column != marks->start.column;
+}
+
 void config_free(struct config *config)
 {
 	if (!config)
@@ -282,5 +290,6 @@ void config_free(struct config *config)
 		listener_fini(&config->listeners[i]);
 	free(config->listeners);
 	free(config->audit.file);
+	free(config->metrics.listen_text);
 	free(config);
 }

@@ -450,6 +450,22 @@ static const struct schema_section audit_section = {
 	.empty = "nothing would be recorded: give it file or journald",
 };
 
+static const struct schema_key metrics_keys[] = {
+	{ .name = "listen",
+	  .kind = SCHEMA_ENDPOINT,
+	  .off = true,
+	  AT(struct config_metrics, listen),
+	  MARK(struct config_metrics, listen),
+	  .text_offset = offsetof(struct config_metrics, listen_text),
+	  .preset = "127.0.0.1:9464",
+	  .help = "where /metrics, /livez and /readyz are, over HTTP; nobody is asked who he is" },
+};
+
+static const struct schema_section metrics_section = {
+	SECTION_OF(metrics_keys),
+	.mark_offset = offsetof(struct config_metrics, marks.start),
+};
+
 static const struct schema_key root_keys[] = {
 	{ .name = "workers",
 	  .kind = SCHEMA_NUMBER,
@@ -493,6 +509,11 @@ static const struct schema_key root_keys[] = {
 	  .max = LISTENERS_MAX,
 	  .section = &listener_section,
 	  .help = "the doors, each with its own address, certificate and rules" },
+	{ .name = "metrics",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config, metrics),
+	  .section = &metrics_section,
+	  .help = "numbers and health for monitoring" },
 };
 
 const struct schema_section schema_root = { SECTION_OF(root_keys), .bytes = sizeof(struct config) };
@@ -545,7 +566,7 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 	char from[32], to[32];
 	size_t used;
 
-	snprintf(ret, SCHEMA_TYPE_TEXT_BYTES, "%s", names[key->kind]);
+	snprintf(ret, SCHEMA_TYPE_TEXT_BYTES, "%s%s", key->off ? "off | " : "", names[key->kind]);
 	type_words(key->words, ret, SCHEMA_TYPE_TEXT_BYTES);
 	used = strlen(ret);
 	if (key->kind == SCHEMA_NUMBER)
@@ -554,8 +575,7 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 	if (key->kind == SCHEMA_DURATION) {
 		schema_duration_text(key->min, from, sizeof(from));
 		schema_duration_text(key->max, to, sizeof(to));
-		snprintf(ret, SCHEMA_TYPE_TEXT_BYTES, "%s%s..%s", key->off ? "off | " : "", from,
-			 to);
+		snprintf(ret + used, SCHEMA_TYPE_TEXT_BYTES - used, "%s..%s", from, to);
 	}
 }
 

@@ -17,7 +17,8 @@ enum schema_kind {
 	SCHEMA_DURATION, /* min..max milliseconds, 0 for "off" if `off` -> uint64_t */
 	SCHEMA_TEXT,	 /* min..max bytes -> char * */
 	SCHEMA_PATH,	 /* -> char *, absolute */
-	SCHEMA_ENDPOINT, /* -> struct endpoint, and the text as written at text_offset */
+	/* -> struct endpoint (zero for "off" if `off`), and the text as written at text_offset */
+	SCHEMA_ENDPOINT,
 	SCHEMA_WORDS,	 /* list of `words`, none twice -> int[max], count at count_offset */
 	SCHEMA_TEXTS,	 /* list of min..max texts -> struct config_strings */
 	SCHEMA_PATHS,	 /* list of min..max files -> struct config_strings */
@@ -36,7 +37,7 @@ struct schema_key {
 	const char *name;
 	enum schema_kind kind;
 	bool required;
-	bool off; /* a duration that may be switched off */
+	bool off; /* a duration or an endpoint that may be switched off */
 	/* Of the value in the struct of its section; width is the value's size in bytes. */
 	size_t offset, width;
 	size_t count_offset, text_offset;

@@ -306,10 +306,20 @@ static void test_contradictions(void **state)
 		{ "listeners:\n  - name: a b\n    listen: 127.0.0.1:9093\n    upstream: h:1\n"
 		  "    tls: { certificate: a.crt, key: a.key, roots: [ca.crt] }\n",
 		  2, 11, "listeners[0].name", "letters, digits" },
+		{ GOOD "metrics: { listen: localhost:9464 }\n", 6, 20, "metrics.listen",
+		  "such as 127.0.0.1:9464" },
+		{ GOOD "metrics: { listen: unix:/run/m }\n", 6, 20, "metrics.listen", "or off" },
+		{ GOOD "metrics: { listen: 127.0.0.1:9093 }\n", 6, 20, "metrics.listen",
+		  "listeners[0] (line 3) listens on 127.0.0.1:9093 already" },
+		{ GOOD "metrics: { listen: '*:9093' }\n", 6, 20, "metrics.listen", "already" },
+		{ GOOD "metrics: { listen: no }\n", 6, 20, "metrics.listen", "no port" },
 	};
 	static const struct bad_row warnings[] = {
 		{ GOOD SECOND("0.0.0.0:9093"), 7, 13, "listeners[1].listen", "overlaps" },
 		{ GOOD SECOND("'[::]:9093'"), 7, 13, "listeners[1].listen", "overlaps" },
+		{ GOOD "metrics: { listen: '*:9464' }\n", 6, 20, "metrics.listen", "firewall" },
+		{ GOOD "metrics: { listen: 10.1.2.3:9464 }\n", 6, 20, "metrics.listen",
+		  "firewall" },
 		{ GOOD "    timeouts: { idle: 10s }\n", 2, 5, "listeners[0].timeouts.keepalive",
 		  "later than idle" },
 	};
@@ -382,6 +392,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config->audit.journald, 0);
 	assert_int_equal(config->audit.on_failure, CONFIG_AUDIT_CONTINUE);
 	assert_int_equal(config->audit.queue_kib, 4096);
+	assert_string_equal(config->metrics.listen_text, "127.0.0.1:9464");
+	assert_string_equal(config->metrics.listen.host, "127.0.0.1");
+	assert_int_equal(config->metrics.listen.port, 9464);
+	assert_false(config_metrics_chosen(&config->metrics));
 	assert_int_equal(config->listener_count, 1);
 	l = config->listeners;
 	assert_int_equal(l->role, CONFIG_ROLE_FRONT);
@@ -406,6 +420,18 @@ static void test_defaults(void **state)
 	config_free(config);
 }
 
+static void test_metrics_off(void **state)
+{
+	static const char text[] = GOOD "metrics: { listen: off }\n";
+	struct config *config;
+
+	assert_int_equal(load(text, strlen(text), &config), 0);
+	assert_clean();
+	assert_int_equal(config->metrics.listen.port, 0);
+	assert_true(config_metrics_chosen(&config->metrics));
+	config_free(config);
+}
+
 static void assert_everything(const struct config *config)
 {
 	const struct config_listener *l = &config->listeners[1];
@@ -415,6 +441,9 @@ static void assert_everything(const struct config *config)
 	assert_int_equal(config->log_level, LOG_DEBUG);
 	assert_int_equal(config->log_format, LOG_FORMAT_JSON);
 	assert_int_equal(config->log_rate, 0);
+	assert_string_equal(config->metrics.listen.host, "::1");
+	assert_int_equal(config->metrics.listen.port, 9000);
+	assert_true(config_metrics_chosen(&config->metrics));
 	assert_int_equal(config->listener_count, 2);
 	assert_string_equal(l->name, "out-1");
 	assert_int_equal(l->role, CONFIG_ROLE_EGRESS);
@@ -451,7 +480,8 @@ static void assert_everything(const struct config *config)
 static void test_everything_yaml(void **state)
 {
 	static const char text[] =
-		"workers: 4\nloop: epoll\nlog: {level: debug, format: json, rate: off}\nlisteners:\n"
+		"workers: 4\nloop: epoll\nlog: {level: debug, format: json, rate: off}\n"
+		"metrics: {listen: '[::1]:9000'}\nlisteners:\n"
 		"  - {name: a, listen: '*:1', upstream: 'h:1',\n"
 		"     tls: &tls {certificate: a, key: a, roots: [a]}}\n"
 		"  - name: out-1\n    role: egress\n    listen: unix:/run/out.sock\n"
@@ -470,11 +500,11 @@ static void test_everything_yaml(void **state)
 	assert_everything(config);
 	/* places, for later checks */
 	assert_int_equal(config->marks.workers.line, 1);
-	assert_int_equal(config->listeners[1].marks.start.line, 7);
-	assert_int_equal(config->listeners[1].marks.upstream.line, 10);
-	assert_int_equal(config->listeners[1].tls.marks.certificate.line, 12);
+	assert_int_equal(config->listeners[1].marks.start.line, 8);
+	assert_int_equal(config->listeners[1].marks.upstream.line, 11);
+	assert_int_equal(config->listeners[1].tls.marks.certificate.line, 13);
 	assert_int_equal(config->listeners[1].tls.marks.certificate.column, 20);
-	assert_int_equal(config->listeners[1].tls.roots.marks[1].line, 16);
+	assert_int_equal(config->listeners[1].tls.roots.marks[1].line, 17);
 	assert_int_equal(config->listeners[1].tls.roots.marks[1].column, 11);
 	config_free(config);
 }
@@ -482,7 +512,8 @@ static void test_everything_yaml(void **state)
 static void test_everything_json(void **state)
 {
 	static const char text[] =
-		"{\"workers\":4,\"loop\":\"epoll\",\"log\":{\"level\":\"debug\",\"format\":\"json\",\"rate\":\"off\"},\n"
+		"{\"workers\":4,\"loop\":\"epoll\",\"log\":{\"level\":\"debug\",\"format\":\"json\",\"rate\":\"off\"},"
+		"\"metrics\":{\"listen\":\"[::1]:9000\"},\n"
 		"\"listeners\":[{\"name\":\"a\",\"listen\":\"*:1\",\"upstream\":\"h:1\",\n"
 		"\t\"tls\":{\"certificate\":\"a\",\"key\":\"a\",\"roots\":[\"a\"]}},\n"
 		"{\"name\":\"out-1\",\"role\":\"egress\",\"listen\":\"unix:\\/run\\/out.sock\",\n"
@@ -674,6 +705,7 @@ int main(void)
 		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_no_false_alarm),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_metrics_off),
 		cmocka_unit_test(test_everything_yaml),
 		cmocka_unit_test(test_everything_json),
 		cmocka_unit_test(test_json_positions),
