@@ -4,12 +4,14 @@
  * accepting, limits and deadlines are ours. The server's thread owns everything here but the
  * eventfd that tells it to stop.
  *
- * Out of descriptors, it stops accepting for a moment instead of asking in a circle: the backlog
- * waits in the kernel. The data plane does the same with its own sockets.
+ * Out of descriptors, one that was kept for this makes room for a client, since that is when people
+ * ask. Without it we stop accepting for a moment instead of asking in a circle: the backlog waits
+ * in the kernel. The data plane does the same with its own sockets.
  */
 #include "admin/http.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -37,6 +39,7 @@ struct http_server {
 	struct MHD_Daemon *daemon;
 	pthread_t thread;
 	int stop_fd;
+	int spare_fd;		/* -1: given up for a client, or never had */
 	struct list_node conns; /* the oldest first */
 	unsigned int conn_count;
 	uint64_t accept_after_ns; /* 0: now */
@@ -207,6 +210,10 @@ static void accept_conns(struct http_server *server)
 
 		if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
 			continue;
+		if (fd < 0 && errno == EMFILE && server->spare_fd >= 0) {
+			close(TAKE_FD(server->spare_fd));
+			continue;
+		}
 		if (fd < 0) {
 			if (errno != EAGAIN)
 				server->accept_after_ns = clock_monotonic_ns() + ACCEPT_PAUSE_NS;
@@ -259,6 +266,8 @@ static void *server_main(void *arg)
 
 	pthread_setname_np(pthread_self(), server->options.name);
 	while (!(fds[0].revents & POLLIN)) {
+		if (server->spare_fd < 0)
+			server->spare_fd = fcntl(server->stop_fd, F_DUPFD_CLOEXEC, 0);
 		/* A negative descriptor is not looked at. */
 		fds[2].fd = may_accept(server) ? server->options.listen_fd : -1;
 		if (poll(fds, ARRAY_SIZE(fds), sleep_ms(server)) < 0 && errno != EINTR)
@@ -305,7 +314,7 @@ int http_start(const struct http_options *options, struct http_server **ret, str
 	server->options = *options;
 	if (!options->connection_ms)
 		server->options.connection_ms = HTTP_CONNECTION_MS_MAX;
-	server->stop_fd = -1;
+	server->stop_fd = server->spare_fd = -1;
 	list_init(&server->conns);
 	r = start(server, err);
 	if (r < 0) {
@@ -328,5 +337,7 @@ void http_stop(struct http_server *server)
 	close(server->options.listen_fd);
 	if (server->stop_fd >= 0)
 		close(server->stop_fd);
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
 	free(server);
 }

@@ -129,7 +129,7 @@ class Proxy:
     of the environment."""
 
     def __init__(self, folder, listeners, loop="auto", workers=2, nofile=None, top=None,
-                 stderr=None, on_log=None, before_exec=None, env=None):
+                 stderr=None, on_log=None, before_exec=None, env=None, metrics="off"):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.listeners = {}
@@ -139,7 +139,7 @@ class Proxy:
             listener.setdefault("listen", f"127.0.0.1:{free_port()}")
             self.listeners[listener["name"]] = listener
         self.config = {"workers": workers, "loop": loop, "log": {"level": "info", "format": "json"},
-                       "listeners": listeners}
+                       "metrics": {"listen": metrics}, "listeners": listeners}
         for key, value in (top or {}).items():
             self.config[key] = ({**self.config.get(key, {}), **value}
                                 if isinstance(value, dict) else value)

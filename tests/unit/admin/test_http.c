@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -299,6 +300,29 @@ static void test_slow_clients_make_room(void **state)
 		close(fds[i]);
 }
 
+/* One descriptor is kept, so that somebody can ask what has become of the others. */
+static void test_no_descriptors(void **state)
+{
+	static int fds[4096];
+	size_t count = 0;
+	int client;
+
+	ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"); /* the spare one is there by now */
+	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(client >= 0);
+	while (count < ARRAY_SIZE(fds) && (fds[count] = dup(client)) >= 0)
+		count++;
+	assert_true(count < ARRAY_SIZE(fds));
+	assert_int_equal(connect(client, (struct sockaddr *)&fixture.address, fixture.address_len),
+			 0);
+	say(client, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_starts(hear(client), "HTTP/1.1 200 ");
+	while (count)
+		close(fds[--count]);
+	close(client);
+	assert_starts(ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200 ");
+}
+
 static void test_stops_with_clients(void **state)
 {
 	cleanup_close int silent = dial();
@@ -311,6 +335,8 @@ static void test_stops_with_clients(void **state)
 
 int main(void)
 {
+	struct rlimit few = { 256, 256 };
+
 #define OVER(start, test) cmocka_unit_test_setup_teardown(test, start, stop)
 	const struct CMUnitTest tests[] = {
 		OVER(start_tcp, test_routes),
@@ -324,8 +350,10 @@ int main(void)
 		OVER(start_unix, test_not_admitted),
 		OVER(start_unix, test_who_asks_on_a_unix_socket),
 		OVER(start_impatient, test_slow_clients_make_room),
+		OVER(start_tcp, test_no_descriptors),
 		OVER(start_tcp, test_stops_with_clients),
 	};
 
+	setrlimit(RLIMIT_NOFILE, &few);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
