@@ -55,10 +55,20 @@ struct http_request {
 	struct MHD_Connection *connection;
 };
 
+static struct http_conn *conn_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+		->socket_context;
+}
+
+static int fd_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
 int http_request_fd(const struct http_request *request)
 {
-	return MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD)
-		->connect_fd;
+	return fd_of(request->connection);
 }
 
 const char *http_request_query(const struct http_request *request, const char *key)
@@ -137,6 +147,14 @@ static void answer_request(struct http_server *server, struct MHD_Connection *co
 			options->routes[i].path);
 }
 
+/* The list stays in the order of deadlines. */
+static void start_deadline(struct http_server *server, struct http_conn *conn)
+{
+	conn->deadline_ns = clock_monotonic_ns() + server->options.connection_ms * NSEC_PER_MSEC;
+	list_remove(&conn->node);
+	list_append(&server->conns, &conn->node);
+}
+
 /* Called once the headers are there. MHD_NO closes the connection. */
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
 				  const char *method, const char *version, const char *upload,
@@ -144,10 +162,13 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 {
 	struct http_answer answer = { .status = MHD_HTTP_OK,
 				      .content_type = "text/plain; charset=utf-8" };
+	struct http_conn *conn = conn_of(connection);
 	char *body = NULL;
 	size_t len = 0;
 	bool failed;
 
+	if (!conn)
+		return MHD_NO;
 	answer.body = open_memstream(&body, &len);
 	if (!answer.body)
 		return MHD_NO;
@@ -158,6 +179,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		free(body);
 		return MHD_NO;
 	}
+	/* However long the handler took, there is time to read what it says. */
+	start_deadline(arg, conn);
 	return send_answer(connection, &answer, body, len);
 }
 
@@ -165,10 +188,9 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 			  enum MHD_ConnectionNotificationCode code)
 {
 	struct http_server *server = arg;
-	struct http_conn *conn;
+	struct http_conn *conn = *conn_arg;
 
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-		conn = *conn_arg;
 		if (conn)
 			list_remove(&conn->node);
 		free(conn);
@@ -176,20 +198,15 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 		return;
 	}
 	server->conn_count++;
-	conn = calloc(1, sizeof(*conn));
-	*conn_arg = conn;
+	*conn_arg = conn = calloc(1, sizeof(*conn));
 	if (!conn) {
-		int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
-				 ->connect_fd;
-
-		/* Without it there is no deadline. */
-		shutdown(fd, SHUT_RDWR);
+		/* Without it there would be no deadline. */
+		shutdown(fd_of(connection), SHUT_RDWR);
 		return;
 	}
-	conn->fd =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	conn->deadline_ns = clock_monotonic_ns() + server->options.connection_ms * NSEC_PER_MSEC;
-	list_append(&server->conns, &conn->node);
+	conn->fd = fd_of(connection);
+	list_init(&conn->node);
+	start_deadline(server, conn);
 }
 
 static bool may_accept(const struct http_server *server)
@@ -274,8 +291,9 @@ static void *server_main(void *arg)
 			break;
 		if (fds[2].revents & POLLIN)
 			accept_conns(server);
-		cut_overdue(server, clock_monotonic_ns());
+		/* First: whoever had to wait for the others' handlers is not late. */
 		MHD_run(server->daemon);
+		cut_overdue(server, clock_monotonic_ns());
 	}
 	return NULL;
 }

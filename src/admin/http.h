@@ -2,8 +2,8 @@
 /*
  * A small HTTP/1.1 server for operators and their tools: a table of routes on a listening socket,
  * TCP or unix. One thread of its own for each server; never a worker's. Answers are built whole in
- * memory, requests have no body, and every connection carries one request and then ends: so its
- * whole life has one deadline, and a slow or silent client can not keep others out.
+ * memory, requests have no body, and every connection carries one request and then ends: request
+ * and answer have a deadline each, so that a slow or silent client can not keep others out.
  */
 #ifndef SALLYPORT_ADMIN_HTTP_H
 #define SALLYPORT_ADMIN_HTTP_H
@@ -40,7 +40,8 @@ struct http_options {
 	 * admitted gets 403 and is closed. SO_PEERCRED is there to be asked on a unix socket. */
 	bool (*admit)(int fd, void *arg);
 	void *arg;		    /* for handlers and admit */
-	unsigned int connection_ms; /* a connection's whole life; 0: HTTP_CONNECTION_MS_MAX */
+	unsigned int connection_ms; /* for the request, and again for the answer; 0:
+				       HTTP_CONNECTION_MS_MAX */
 };
 
 /* 0, or -errno with `err`. The signals that the caller blocks are blocked in the thread. */

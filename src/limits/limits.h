@@ -43,9 +43,9 @@
 #define EMPTY_RECORDS_MAX 1024
 
 /* An HTTP server for operators (admin/http.h): what its clients may hold. A connection is one
- * request: from accept to the last byte of the answer. */
+ * request: so long from accept to its last byte, and so long again for the answer. */
 #define HTTP_CONNECTIONS_MAX   64
 #define HTTP_CONNECTION_BYTES  (16 * 1024) /* request line, headers, and their bookkeeping */
-#define HTTP_CONNECTION_MS_MAX 15000
+#define HTTP_CONNECTION_MS_MAX 5000
 
 #endif
