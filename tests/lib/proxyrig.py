@@ -19,6 +19,7 @@ import subprocess
 import threading
 import time
 
+import scrape
 from waiting import PATIENCE, wait_until
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -126,7 +127,7 @@ class Proxy:
     """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are
     filled in. `top`: more keys beside them. `stderr`: a descriptor instead of the rig's log,
     whose path `on_log` is then called with; `before_exec` is called in the new process; `env`: more
-    of the environment."""
+    of the environment. `metrics`: an address to ask; None: the key is left out."""
 
     def __init__(self, folder, listeners, loop="auto", workers=2, nofile=None, top=None,
                  stderr=None, on_log=None, before_exec=None, env=None, metrics="off"):
@@ -139,7 +140,9 @@ class Proxy:
             listener.setdefault("listen", f"127.0.0.1:{free_port()}")
             self.listeners[listener["name"]] = listener
         self.config = {"workers": workers, "loop": loop, "log": {"level": "info", "format": "json"},
-                       "metrics": {"listen": metrics}, "listeners": listeners}
+                       "listeners": listeners}
+        if metrics:
+            self.config["metrics"] = {"listen": metrics}
         for key, value in (top or {}).items():
             self.config[key] = ({**self.config.get(key, {}), **value}
                                 if isinstance(value, dict) else value)
@@ -323,6 +326,13 @@ class Proxy:
         wait_until(
             lambda: f"the counts {expected}, but saw {seen}:\n{self.tail()}", same, PATIENCE / 4
         )
+
+    def metrics(self):
+        return scrape.scrape(self.metrics_address)
+
+    @property
+    def metrics_address(self):
+        return address_of(self.config["metrics"]["listen"])
 
     # What the kernel knows about it.
     def _proc(self, name):
