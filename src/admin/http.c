@@ -43,12 +43,13 @@ struct http_server {
 	struct list_node conns; /* the oldest first */
 	unsigned int conn_count;
 	uint64_t accept_after_ns; /* 0: now */
+	uint64_t handling_ns;	  /* spent in handlers so far */
 };
 
 struct http_conn {
 	struct list_node node;
-	uint64_t deadline_ns;
-	int fd; /* the library's */
+	uint64_t deadline_ns; /* of clients_now_ns() */
+	int fd;		      /* the library's */
 };
 
 struct http_request {
@@ -147,10 +148,16 @@ static void answer_request(struct http_server *server, struct MHD_Connection *co
 			options->routes[i].path);
 }
 
+/* The clock of the deadlines: it stands still while a handler makes all clients wait. */
+static uint64_t clients_now_ns(const struct http_server *server)
+{
+	return clock_monotonic_ns() - server->handling_ns;
+}
+
 /* The list stays in the order of deadlines. */
 static void start_deadline(struct http_server *server, struct http_conn *conn)
 {
-	conn->deadline_ns = clock_monotonic_ns() + server->options.connection_ms * NSEC_PER_MSEC;
+	conn->deadline_ns = clients_now_ns(server) + server->options.connection_ms * NSEC_PER_MSEC;
 	list_remove(&conn->node);
 	list_append(&server->conns, &conn->node);
 }
@@ -163,6 +170,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	struct http_answer answer = { .status = MHD_HTTP_OK,
 				      .content_type = "text/plain; charset=utf-8" };
 	struct http_conn *conn = conn_of(connection);
+	uint64_t started_ns = clock_monotonic_ns();
+	struct http_server *server = arg;
 	char *body = NULL;
 	size_t len = 0;
 	bool failed;
@@ -172,15 +181,15 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	answer.body = open_memstream(&body, &len);
 	if (!answer.body)
 		return MHD_NO;
-	answer_request(arg, connection, path, method, &answer);
+	answer_request(server, connection, path, method, &answer);
+	server->handling_ns += clock_monotonic_ns() - started_ns;
 	failed = ferror(answer.body);
 	/* An answer that is not whole is none. */
 	if (fclose(answer.body) != 0 || failed) {
 		free(body);
 		return MHD_NO;
 	}
-	/* However long the handler took, there is time to read what it says. */
-	start_deadline(arg, conn);
+	start_deadline(server, conn);
 	return send_answer(connection, &answer, body, len);
 }
 
@@ -215,36 +224,34 @@ static bool may_accept(const struct http_server *server)
 	       clock_monotonic_ns() >= server->accept_after_ns;
 }
 
-static void accept_conns(struct http_server *server)
+/* One of those that wait; whether there are more, poll() will say. The library counts a connection
+ * only when it runs. */
+static void accept_conn(struct http_server *server)
 {
 	const struct http_options *options = &server->options;
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+	int fd = accept4(options->listen_fd, (struct sockaddr *)&address, &len,
+			 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	while (may_accept(server)) {
-		struct sockaddr_storage address;
-		socklen_t len = sizeof(address);
-		int fd = accept4(options->listen_fd, (struct sockaddr *)&address, &len,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
-			continue;
-		if (fd < 0 && errno == EMFILE && server->spare_fd >= 0) {
-			close(TAKE_FD(server->spare_fd));
-			continue;
-		}
-		if (fd < 0) {
-			if (errno != EAGAIN)
-				server->accept_after_ns = clock_monotonic_ns() + ACCEPT_PAUSE_NS;
-			return;
-		}
-		if (options->admit && !options->admit(fd, options->arg)) {
-			/* It fits into any socket's empty buffer. */
-			send(fd, refused_answer, strlen(refused_answer), MSG_NOSIGNAL);
-			close(fd);
-			continue;
-		}
-		/* Takes the descriptor, also when it fails. */
-		MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, len);
+	if (fd < 0 && errno == EMFILE && server->spare_fd >= 0) {
+		close(TAKE_FD(server->spare_fd));
+		fd = accept4(options->listen_fd, (struct sockaddr *)&address, &len,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
 	}
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			server->accept_after_ns = clock_monotonic_ns() + ACCEPT_PAUSE_NS;
+		return;
+	}
+	if (options->admit && !options->admit(fd, options->arg)) {
+		/* It fits into any socket's empty buffer. */
+		send(fd, refused_answer, strlen(refused_answer), MSG_NOSIGNAL);
+		close(fd);
+		return;
+	}
+	/* Takes the descriptor, also when it fails. */
+	MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, len);
 }
 
 /* Ends those that are overdue: the library sees an end of stream. */
@@ -290,10 +297,9 @@ static void *server_main(void *arg)
 		if (poll(fds, ARRAY_SIZE(fds), sleep_ms(server)) < 0 && errno != EINTR)
 			break;
 		if (fds[2].revents & POLLIN)
-			accept_conns(server);
-		/* First: whoever had to wait for the others' handlers is not late. */
+			accept_conn(server);
 		MHD_run(server->daemon);
-		cut_overdue(server, clock_monotonic_ns());
+		cut_overdue(server, clients_now_ns(server));
 	}
 	return NULL;
 }
