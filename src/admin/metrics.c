@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #include "admin/exposition.h"
+#include "base/log.h"
 #include "base/secret.h"
 #include "base/util.h"
 #include "dataplane/conn.h"
@@ -32,6 +33,7 @@ struct scrape {
 	const struct snapshot *snapshot; /* in force */
 	const struct stats *total; /* of all workers */
 	const struct worker_sums *workers;
+	const struct audit_stats *audit;
 	const struct process_stats *process;
 };
 
@@ -330,6 +332,36 @@ static void write_key_updates(const struct scrape *scrape)
 	count(scrape, LABELS({ "direction", "sent" }), scrape->total->key_updates_sent);
 }
 
+static void write_log_lines(const struct scrape *scrape)
+{
+	struct log_stats stats;
+
+	log_stats(&stats);
+	count(scrape, LABELS({ "result", "written" }), stats.written);
+	count(scrape, LABELS({ "result", "suppressed" }), stats.suppressed);
+	count(scrape, LABELS({ "result", "lost" }), stats.lost);
+}
+
+static void write_audit_records(const struct scrape *scrape)
+{
+	count(scrape, NULL, scrape->audit->records);
+}
+
+static void write_audit_lost(const struct scrape *scrape)
+{
+	count(scrape, NULL, scrape->audit->lost);
+}
+
+static void write_audit_failing(const struct scrape *scrape)
+{
+	count(scrape, NULL, scrape->audit->failing);
+}
+
+static void write_audit_waiting(const struct scrape *scrape)
+{
+	count(scrape, NULL, scrape->audit->waiting_bytes);
+}
+
 static void write_keys_locked(const struct scrape *scrape)
 {
 	count(scrape, NULL, secret_locked());
@@ -451,6 +483,20 @@ static const struct family families[] = {
 	  "Times that io_uring's completion queue overflowed and was read again from the kernel.",
 	  .of_proxy = write_overflows },
 
+	{ "sallyport_log_lines_total", COUNTER,
+	  "Lines of the log: written, suppressed by log.rate, or lost to a stalled reader.",
+	  .of_proxy = write_log_lines },
+	{ "sallyport_audit_records_total", COUNTER,
+	  "Records of the audit so far, those that are lost too; 0 without an audit.",
+	  .of_proxy = write_audit_records },
+	{ "sallyport_audit_records_lost_total", COUNTER,
+	  "Records of the audit that could not be written; the stream has a gap record for them.",
+	  .of_proxy = write_audit_lost },
+	{ "sallyport_audit_failing", GAUGE, "1 while the audit can not be written.",
+	  .of_proxy = write_audit_failing },
+	{ "sallyport_audit_waiting_bytes", GAUGE, "Records of the audit that wait to be written.",
+	  .of_proxy = write_audit_waiting },
+
 	{ "x509_cert_not_before", GAUGE,
 	  "Start of validity of the certificates in use, seconds since the epoch.",
 	  .of_listener = write_not_before },
@@ -509,16 +555,19 @@ void metrics_write(FILE *out, const struct metrics_source *source)
 	struct snapshot *snapshot = proxy_snapshot(source->proxy);
 	struct worker_sums workers = { 0 };
 	struct process_stats process;
+	struct audit_stats audit;
 	struct stats total;
 	struct scrape scrape = { .out = out,
 				 .source = source,
 				 .snapshot = snapshot,
 				 .total = &total,
 				 .workers = &workers,
+				 .audit = &audit,
 				 .process = &process };
 
 	proxy_stats(source->proxy, &total);
 	proxy_visit_workers(source->proxy, add_worker, &workers);
+	proxy_audit_stats(source->proxy, &audit);
 	process_stats_read(&source->process, &process);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		const struct family *family = &families[i];

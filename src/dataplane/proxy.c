@@ -139,6 +139,11 @@ void proxy_stats(const struct proxy *proxy, struct stats *ret)
 		stats_sum(ret, &proxy->workers[i]->stats);
 }
 
+void proxy_audit_stats(const struct proxy *proxy, struct audit_stats *ret)
+{
+	audit_stats(proxy->audit, ret);
+}
+
 void proxy_visit_workers(const struct proxy *proxy,
 			 void (*visit)(const struct worker *worker, void *arg), void *arg)
 {

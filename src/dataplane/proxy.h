@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "dataplane/audit.h"
 #include "dataplane/snapshot.h"
 #include "dataplane/stats.h"
 #include "dataplane/worker.h"
@@ -54,6 +55,8 @@ void proxy_reload_state(struct proxy *proxy, struct reload_state *ret);
 /* Any thread: as SIGUSR2 does, and waits for it: a new process of the program serves, and this one
  * drains. 0, or -errno with `err`: this one goes on. */
 int proxy_upgrade(struct proxy *proxy, struct err_text *err);
+/* Any thread: all 0 without an audit. */
+void proxy_audit_stats(const struct proxy *proxy, struct audit_stats *ret);
 /* Any thread: each worker, for its counters. */
 void proxy_visit_workers(const struct proxy *proxy,
 			 void (*visit)(const struct worker *worker, void *arg), void *arg);

@@ -195,6 +195,24 @@ def test_certificates(door):
                          ) == seconds(leaf.not_valid_before)
 
 
+def test_no_peer_makes_a_series(door):
+    """Whoever comes, and whatever his name is: the same series as before."""
+    def series():
+        return {sample for family in door.proxy.metrics().families.values()
+                for sample in family.samples}
+    before = series()
+    for cn in ("somebody", 'x"} 1', "somebody else"):
+        with door.client("hand", door.pki.intermediate.issue(cn), server_name="no.such.name") as client:
+            with door.hand.accept():
+                client.reset()
+    sock, _ = plain_connect(door)
+    with sock:
+        sock.sendall(b"no TLS at all\r\n\r\n")
+        reset_or_fin(sock)
+    wait_until("all to be gone", lambda: live(door.proxy) == 0)
+    assert series() == before
+
+
 def seconds(naive_utc):
     return (naive_utc - type(naive_utc)(1970, 1, 1)).total_seconds()
 
@@ -207,6 +225,22 @@ def test_process(door):
     assert 0 < started <= stat + 1
     assert metrics.value("sallyport_workers", loop=door.loop) == 2
     assert metrics.value("process_resident_memory_bytes") > 1 << 20
+
+
+def test_log_and_audit(new_door, tmp_path):
+    door = new_door(metrics=f"127.0.0.1:{free_port()}",
+                    process={"top": {"audit": {"file": str(tmp_path / "audit")}}})
+    moved = Moved(door.proxy)
+    with door.client("echo") as client:
+        door.round_trip(client)
+        client.finish()
+        client.expect_end("close_notify")
+    moved.wait(2, "sallyport_audit_records_total")  # opened, closed
+    moved.wait(1, "sallyport_log_lines_total", result="written")
+    metrics = door.proxy.metrics()
+    assert metrics.value("sallyport_audit_records_lost_total") == 0
+    assert metrics.value("sallyport_audit_failing") == 0
+    assert metrics.value("sallyport_log_lines_total", result="lost") == 0
 
 
 # Life.
