@@ -19,7 +19,8 @@
 #define LIVE_TIMEOUT_MS 2000 /* that a worker has to answer; kubelet asks every ten seconds */
 
 struct metrics_server {
-	int listen_fd; /* until the start */
+	const struct config_metrics *config; /* borrowed until the start */
+	int listen_fd;			     /* until the start; -1: not to be had yet */
 	struct http_server *http;
 	struct metrics_source source;
 };
@@ -80,43 +81,53 @@ static int open_socket(const struct endpoint *endpoint)
 	return TAKE_FD(fd);
 }
 
+static void say_off(const struct config_metrics *config, int r)
+{
+	log_msg(LOG_WARNING, "metrics_off",
+		"no metrics: %s: %s; set metrics.listen to another address, or to off",
+		config->listen_text, strerror(-r));
+}
+
 int metrics_server_new(const struct config_metrics *config, const char *version,
 		       struct metrics_server **ret, struct err_text *err)
 {
 	struct metrics_server *server;
-	int fd;
+	cleanup_close int fd = -1;
 
 	*ret = NULL;
 	if (!config->listen.port)
 		return 0;
 	fd = open_socket(&config->listen);
-	if (fd < 0 && !config_metrics_chosen(config)) {
-		log_msg(LOG_WARNING, "metrics_off",
-			"no metrics: %s (the default): %s; set metrics.listen to another address, "
-			"or to off",
-			config->listen_text, strerror(-fd));
+	if (fd < 0 && !(fd == -EADDRINUSE && proxy_is_successor())) {
+		if (config_metrics_chosen(config))
+			return err_set(
+				err, fd, "metrics.listen: can not listen on %s: %s%s",
+				config->listen_text, strerror(-fd),
+				fd == -EADDRINUSE
+					? ": another program listens there (ss -ltnp shows which)"
+					: "");
+		say_off(config, fd);
 		return 0;
 	}
-	if (fd < 0)
-		return err_set(err, fd, "metrics.listen: can not listen on %s: %s%s",
-			       config->listen_text, strerror(-fd),
-			       fd == -EADDRINUSE
-				       ? ": another program listens there (ss -ltnp shows which)"
-				       : "");
 	server = calloc(1, sizeof(*server));
-	if (!server) {
-		close(fd);
+	if (!server)
 		return err_set(err, -ENOMEM, "out of memory");
-	}
-	server->listen_fd = fd;
+	server->config = config;
+	server->listen_fd = TAKE_FD(fd);
 	server->source.version = version;
 	process_files_open(&server->source.process);
 	*ret = server;
 	return 0;
 }
 
-int metrics_server_start(struct metrics_server *server, struct proxy *proxy,
-			 struct err_text *err)
+static void give_way(void *arg)
+{
+	struct metrics_server *server = arg;
+
+	http_stop(TAKE_PTR(server->http));
+}
+
+int metrics_server_start(struct metrics_server *server, struct proxy *proxy, struct err_text *err)
 {
 	struct http_options options = {
 		.name = "metrics",
@@ -127,8 +138,16 @@ int metrics_server_start(struct metrics_server *server, struct proxy *proxy,
 
 	if (!server)
 		return 0;
+	/* Who had it has given way by now. */
+	if (server->listen_fd < 0)
+		server->listen_fd = open_socket(&server->config->listen);
+	if (server->listen_fd < 0) {
+		say_off(server->config, server->listen_fd);
+		return 0;
+	}
 	options.listen_fd = TAKE_FD(server->listen_fd);
 	server->source.proxy = proxy;
+	proxy_when_replaced(proxy, give_way, server);
 	return http_start(&options, &server->http, err);
 }
 

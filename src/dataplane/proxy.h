@@ -38,6 +38,12 @@ void proxy_block_signals(void);
  * which is read again when it is to change. 0, or -errno with `err`. */
 int proxy_new(const char *config_file, struct config *config, struct proxy **ret,
 	      struct err_text *err);
+/* Before proxy_new(): whether this process takes over from another one of the program, which holds
+ * its own sockets until then. */
+bool proxy_is_successor(void);
+/* Before proxy_run(): `give_way` is called on the main thread once another process has taken over,
+ * which waits for it. For sockets that are not the proxy's. */
+void proxy_when_replaced(struct proxy *proxy, void (*give_way)(void *arg), void *arg);
 /* Serves until a signal or proxy_drain() ends it and the last connection has gone. Main thread. */
 void proxy_run(struct proxy *proxy);
 /* Not running. NULL is fine. */

@@ -26,6 +26,7 @@ struct settings_at_start {
 	char *audit_file;
 	unsigned int audit_journald, audit_queue_kib;
 	enum config_on_failure audit_on_failure;
+	struct endpoint metrics;
 };
 
 /* Of replacing this process by a new one: upgrade.c. */
@@ -38,7 +39,9 @@ struct upgrade {
 	pid_t pid;   /* of the new one while it starts; 0: none */
 	int fd;	     /* our end of what we say to each other, or -1 */
 	uint64_t deadline_ns;
-	int predecessor_fd; /* to the process that this one replaces, or -1 */
+	int predecessor_fd;	     /* to the process that this one replaces, or -1 */
+	void (*give_way)(void *arg); /* of proxy_when_replaced(); NULL: none */
+	void *give_way_arg;
 };
 
 struct proxy {

@@ -109,6 +109,9 @@ static void find_restart_keys(const struct proxy *proxy, const struct config *co
 		add_word(ret, RELOAD_KEYS_BYTES, "log.format");
 	if (audit_differs(&proxy->at_start, &config->audit))
 		add_word(ret, RELOAD_KEYS_BYTES, "audit");
+	if (config->metrics.listen.port != proxy->at_start.metrics.port ||
+	    strcmp(config->metrics.listen.host, proxy->at_start.metrics.host) != 0)
+		add_word(ret, RELOAD_KEYS_BYTES, "metrics.listen");
 }
 
 /* Each problem a line; the first error, for the state, in `err`. */
@@ -255,6 +258,7 @@ int reload_started(struct proxy *proxy, struct err_text *err)
 		.audit_journald = config->audit.journald,
 		.audit_queue_kib = config->audit.queue_kib,
 		.audit_on_failure = config->audit.on_failure,
+		.metrics = config->metrics.listen,
 	};
 	if (!proxy->at_start.audit_file)
 		return err_set(err, -ENOMEM, "out of memory");

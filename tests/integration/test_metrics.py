@@ -274,6 +274,50 @@ def test_draining(new_door):
         scrape.get(address)
 
 
+def metrics_since(door, before):
+    """Those of a process that was started later; None while there are none."""
+    with contextlib.suppress(OSError):
+        metrics = door.proxy.metrics()
+        return metrics if metrics.value("process_start_time_seconds") > before else None
+
+
+def test_upgrade(new_door):
+    """The new process answers at the same address as soon as the old one has given way."""
+    door = new_door(metrics=f"127.0.0.1:{free_port()}")
+    before = door.proxy.metrics().value("process_start_time_seconds")
+    old = door.proxy.process
+    with door.client("echo") as client:
+        door.round_trip(client)
+        door.proxy.upgrade()
+        after = wait_until("the new one's metrics", lambda: metrics_since(door, before))
+        door.proxy.base_fds = door.proxy.fds()
+        assert after.value("sallyport_ready") == 1
+        assert scrape.get(door.proxy.metrics_address, "/readyz")[0] == 200
+        door.round_trip(client)
+        client.finish()
+        client.expect_end("close_notify")
+    wait_until("the old process to end", lambda: old.poll() is not None)
+    assert not door.proxy.lines(event="metrics_off")
+
+
+def test_reload(new_door):
+    """Counters of a listener go on when the configuration changes."""
+    door = new_door(metrics=f"127.0.0.1:{free_port()}")
+    with door.client("echo") as client:
+        door.round_trip(client)
+        moved = Moved(door.proxy)
+        door.proxy.config["listeners"][0]["limits"] = {"connections": 77}
+        door.proxy.write_config()
+        door.proxy.reload()
+        door.round_trip(client)
+        assert live(door.proxy, listener="echo", state="relay") == 1
+        client.finish()
+        client.expect_end("close_notify")
+    moved.wait(1, "sallyport_connections_closed_total", listener="echo", reason="client_closed")
+    assert moved.by("sallyport_relayed_bytes_total", listener="echo", direction="in") == 3000
+    assert door.proxy.metrics().value("sallyport_connections_limit", listener="echo") == 77
+
+
 @contextlib.contextmanager
 def held(tid):
     """One thread stands still."""
