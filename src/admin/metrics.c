@@ -31,9 +31,10 @@ struct scrape {
 	const struct metrics_source *source;
 	const struct family *family;
 	const struct snapshot *snapshot; /* in force */
-	const struct stats *total; /* of all workers */
+	const struct stats *total;	 /* of all workers */
 	const struct worker_sums *workers;
 	const struct audit_stats *audit;
+	const struct reload_state *reload;
 	const struct process_stats *process;
 };
 
@@ -332,6 +333,22 @@ static void write_key_updates(const struct scrape *scrape)
 	count(scrape, LABELS({ "direction", "sent" }), scrape->total->key_updates_sent);
 }
 
+static void write_reloads(const struct scrape *scrape)
+{
+	count(scrape, LABELS({ "result", "success" }), scrape->reload->successes);
+	count(scrape, LABELS({ "result", "failure" }), scrape->reload->failures);
+}
+
+static void write_reload_successful(const struct scrape *scrape)
+{
+	count(scrape, NULL, !scrape->reload->failing);
+}
+
+static void write_reload_time(const struct scrape *scrape)
+{
+	exposition_seconds(scrape->out, scrape->family->name, NULL, scrape->reload->success_ns);
+}
+
 static void write_log_lines(const struct scrape *scrape)
 {
 	struct log_stats stats;
@@ -483,6 +500,15 @@ static const struct family families[] = {
 	  "Times that io_uring's completion queue overflowed and was read again from the kernel.",
 	  .of_proxy = write_overflows },
 
+	{ "sallyport_config_reloads_total", COUNTER,
+	  "Changes of the configuration or of its files while running, by how they ended.",
+	  .of_proxy = write_reloads },
+	{ "sallyport_config_last_reload_successful", GAUGE,
+	  "0 if files and process differ because the last reload failed.",
+	  .of_proxy = write_reload_successful },
+	{ "sallyport_config_last_reload_success_timestamp_seconds", GAUGE,
+	  "When what is in force came into force, seconds since the epoch.",
+	  .of_proxy = write_reload_time },
 	{ "sallyport_log_lines_total", COUNTER,
 	  "Lines of the log: written, suppressed by log.rate, or lost to a stalled reader.",
 	  .of_proxy = write_log_lines },
@@ -555,6 +581,7 @@ void metrics_write(FILE *out, const struct metrics_source *source)
 	struct snapshot *snapshot = proxy_snapshot(source->proxy);
 	struct worker_sums workers = { 0 };
 	struct process_stats process;
+	struct reload_state reload;
 	struct audit_stats audit;
 	struct stats total;
 	struct scrape scrape = { .out = out,
@@ -563,11 +590,13 @@ void metrics_write(FILE *out, const struct metrics_source *source)
 				 .total = &total,
 				 .workers = &workers,
 				 .audit = &audit,
+				 .reload = &reload,
 				 .process = &process };
 
 	proxy_stats(source->proxy, &total);
 	proxy_visit_workers(source->proxy, add_worker, &workers);
 	proxy_audit_stats(source->proxy, &audit);
+	proxy_reload_state(source->proxy, &reload);
 	process_stats_read(&source->process, &process);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		const struct family *family = &families[i];

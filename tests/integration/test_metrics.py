@@ -315,6 +315,15 @@ def test_reload(new_door):
         client.expect_end("close_notify")
     moved.wait(1, "sallyport_connections_closed_total", listener="echo", reason="client_closed")
     assert moved.by("sallyport_relayed_bytes_total", listener="echo", direction="in") == 3000
+    metrics = door.proxy.metrics()
+    assert metrics.value("sallyport_connections_limit", listener="echo") == 77
+    assert moved.by("sallyport_config_reloads_total", result="success") >= 1
+    assert moved.by("sallyport_config_last_reload_success_timestamp_seconds") > 0
+    door.proxy.config["listeners"][0]["limits"] = {"connections": 0}
+    door.proxy.write_config()
+    door.proxy.reload("reload_failed")
+    assert moved.by("sallyport_config_reloads_total", result="failure") >= 1
+    assert door.proxy.metrics().value("sallyport_config_last_reload_successful") == 0
     assert door.proxy.metrics().value("sallyport_connections_limit", listener="echo") == 77
 
 
