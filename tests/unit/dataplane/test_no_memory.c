@@ -6,6 +6,7 @@
  */
 #include "unit/dataplane/whole.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
