@@ -134,6 +134,7 @@ class Sallyport(Subject):
         config = {
             "workers": 1,
             "loop": self.options.get("loop", "auto"),
+            "metrics": {"listen": "off"},
             "listeners": [{
                 "name": "bench",
                 "role": "front",

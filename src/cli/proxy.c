@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `sallyport proxy`: loads the configuration, tells its problems as `check` does, sets up the log
- * and gives way to the data plane. Main thread.
+ * and gives way to the data plane, with its metrics beside it. Main thread.
  */
 #include "dataplane/proxy.h"
 
 #include <stdlib.h>
 
+#include "admin/metrics_server.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "cli/cli.h"
@@ -15,19 +16,29 @@
 
 #define COMMAND "sallyport proxy"
 
-/* Takes `config`. */
+/* The log's thread runs, and will run until the end. All sockets are open before the first
+ * connection is taken, that of the metrics too. Takes `config`. */
 static int serve(const char *file, struct config *config)
 {
+	struct metrics_server *metrics = NULL;
 	struct proxy *proxy = NULL;
 	struct err_text err;
+	int r;
 
-	if (proxy_new(file, config, &proxy, &err) < 0) {
+	r = metrics_server_new(&config->metrics, SALLYPORT_VERSION, &metrics, &err);
+	if (r == 0)
+		r = proxy_new(file, config, &proxy, &err);
+	else
+		config_free(config);
+	if (r == 0)
+		r = metrics_server_start(metrics, proxy, &err);
+	if (r < 0)
 		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
-		return CLI_FAILED;
-	}
-	proxy_run(proxy);
+	else
+		proxy_run(proxy);
+	metrics_server_free(metrics);
 	proxy_free(proxy);
-	return CLI_OK;
+	return r < 0 ? CLI_FAILED : CLI_OK;
 }
 
 static int run(const char *file)

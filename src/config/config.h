@@ -150,6 +150,17 @@ struct config_penalties {
 	} marks;
 };
 
+struct config_metrics_marks {
+	struct config_mark start; /* of the section, or where it would be */
+	struct config_mark listen;
+};
+
+struct config_metrics {
+	struct endpoint listen; /* port 0: off */
+	char *listen_text;
+	struct config_metrics_marks marks;
+};
+
 struct config_marks {
 	struct config_mark workers, loop, sandbox, user;
 };
@@ -167,11 +178,14 @@ struct config {
 	struct config_audit audit;
 	uint64_t memory; /* bytes that all connections may hold; 0: no limit */
 	struct config_penalties penalties;
+	struct config_metrics metrics;
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_marks marks;
 };
 
+/* Whether metrics.listen is in the file; else it is the default. */
+bool config_metrics_chosen(const struct config_metrics *metrics);
 /* Frees all strings and the struct; NULL is fine. */
 void config_free(struct config *config);
 

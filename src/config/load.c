@@ -281,6 +281,14 @@ static void listener_fini(struct config_listener *l)
 	free(l->proxy_protocol.accept_from.items);
 }
 
+bool config_metrics_chosen(const struct config_metrics *metrics)
+{
+	const struct config_metrics_marks *marks = &metrics->marks;
+
+	return marks->listen.line != marks->start.line ||
+	       marks->listen.column != marks->start.column;
+}
+
 void config_free(struct config *config)
 {
 	if (!config)
@@ -292,5 +300,6 @@ void config_free(struct config *config)
 	free(config->user);
 	free(config->file);
 	free(config->penalties.exempt.items);
+	free(config->metrics.listen_text);
 	free(config);
 }

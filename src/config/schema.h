@@ -11,6 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SECOND_MS 1000ULL
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS	  (60 * MINUTE_MS)
+#define DAY_MS	  (24 * HOUR_MS)
+
 enum schema_kind {
 	SCHEMA_WORD,	 /* one of `words` -> int */
 	SCHEMA_NUMBER,	 /* min..max, or one of `words` -> unsigned int or uint64_t */
@@ -18,7 +23,8 @@ enum schema_kind {
 	SCHEMA_BYTES,	 /* min..max bytes, 0 for "off" if `off` -> uint64_t */
 	SCHEMA_TEXT,	 /* min..max bytes -> char * */
 	SCHEMA_PATH,	 /* -> char *, absolute */
-	SCHEMA_ENDPOINT, /* -> struct endpoint, and the text as written at text_offset */
+	/* -> struct endpoint (zero for "off" if `off`), and the text as written at text_offset */
+	SCHEMA_ENDPOINT,
 	SCHEMA_WORDS,	 /* list of `words`, none twice -> int[max], count at count_offset */
 	SCHEMA_TEXTS,	 /* list of min..max texts -> struct config_strings */
 	SCHEMA_PATHS,	 /* list of min..max files -> struct config_strings */
@@ -38,7 +44,7 @@ struct schema_key {
 	const char *name;
 	enum schema_kind kind;
 	bool required;
-	bool off; /* a duration or size that may be switched off */
+	bool off; /* a duration, a size or an endpoint that may be switched off */
 	/* Of the value in the struct of its section; width is the value's size in bytes. */
 	size_t offset, width;
 	size_t count_offset, text_offset;

@@ -273,11 +273,16 @@ static int refuse_endpoint(const char *text, struct err_text *err)
 		       text);
 }
 
-static int store_endpoint(const char *text, void *field, struct err_text *err)
+static int store_endpoint(const struct schema_key *key, const char *text, void *field,
+			  struct err_text *err)
 {
-	struct endpoint ep;
+	struct endpoint ep = { 0 };
 	const char *bad;
 
+	if (key->off && strcmp(text, "off") == 0) {
+		memcpy(field, &ep, sizeof(ep));
+		return 0;
+	}
 	if (parse_endpoint(text, &ep) < 0)
 		return refuse_endpoint(text, err);
 	/* Spaces and the like would only be found when a connection is made. */
@@ -312,7 +317,7 @@ int config_value_store(const struct schema_key *key, const char *text, const cha
 	case SCHEMA_PATHS:
 		return store_path(text, folder, field, err);
 	case SCHEMA_ENDPOINT:
-		return store_endpoint(text, field, err);
+		return store_endpoint(key, text, field, err);
 	case SCHEMA_SECTION:
 	case SCHEMA_SECTIONS:
 		break;

@@ -218,6 +218,54 @@ static void verify_audit(const struct config_audit *audit, struct config_problem
 				 "nothing is recorded: give audit a file or journald");
 }
 
+static bool is_loopback(const struct endpoint *ep)
+{
+	struct sockaddr_storage address;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+	socklen_t len;
+
+	if (endpoint_sockaddr(ep, &address, &len) < 0)
+		return false;
+	return (address.ss_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 == 127) ||
+	       (address.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
+}
+
+static void verify_metrics(const struct config *config, struct config_problems *problems)
+{
+	const struct config_metrics *metrics = &config->metrics;
+	struct sockaddr_storage address;
+	const char *path = "metrics.listen";
+	socklen_t len;
+
+	if (!metrics->listen_text || !config_metrics_chosen(metrics) ||
+	    (!metrics->listen.port && !metrics->listen.is_unix))
+		return;
+	if (metrics->listen.is_unix || endpoint_sockaddr(&metrics->listen, &address, &len) < 0) {
+		config_error_add(problems, metrics->marks.listen, path,
+				 "'%s': an address in numbers is expected, such as 127.0.0.1:9464, "
+				 "or off",
+				 metrics->listen_text);
+		return;
+	}
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *l = &config->listeners[i];
+
+		if (!l->listen_text || (!endpoint_equal(&l->listen, &metrics->listen) &&
+					!overlaps(&l->listen, &metrics->listen)))
+			continue;
+		config_error_add(problems, metrics->marks.listen, path,
+				 "listeners[%zu] (line %u) listens on %s already", i,
+				 l->marks.listen.line, l->listen_text);
+		return;
+	}
+	if (!is_loopback(&metrics->listen))
+		config_warning_add(problems, metrics->marks.listen, path,
+				   "'%s' is reachable from the network, without TLS and for "
+				   "everybody: see to it that a firewall guards it",
+				   metrics->listen_text);
+}
+
 void config_verify(const struct config *config, struct config_problems *problems)
 {
 	verify_audit(&config->audit, problems);
@@ -234,4 +282,5 @@ void config_verify(const struct config *config, struct config_problems *problems
 		for (size_t j = 0; j < i; j++)
 			verify_pair(config, j, i, problems);
 	}
+	verify_metrics(config, problems);
 }

@@ -122,14 +122,12 @@ static bool walk_scalar(struct walk *w, const struct schema_key *key,
 	return r == 0;
 }
 
-static void walk_endpoint(struct walk *w, const struct schema_key *key,
-			  const struct config_node *node, uint8_t *base)
+/* Of an endpoint: what people will read. */
+static void keep_text(struct walk *w, const struct schema_key *key, const char *as_written,
+		      uint8_t *base)
 {
-	char *text;
+	char *text = strdup(as_written);
 
-	if (!walk_scalar(w, key, node, base + key->offset))
-		return;
-	text = strdup(node->text);
 	if (!text)
 		w->result = -ENOMEM;
 	memcpy(base + key->text_offset, &text, sizeof(text));
@@ -276,7 +274,8 @@ static void walk_value(struct walk *w, const struct schema_key *key, const struc
 		walk_cidrs(w, key, node, base);
 		break;
 	case SCHEMA_ENDPOINT:
-		walk_endpoint(w, key, node, base);
+		if (walk_scalar(w, key, node, base + key->offset))
+			keep_text(w, key, node->text, base);
 		break;
 	default:
 		walk_scalar(w, key, node, base + key->offset);
@@ -345,6 +344,8 @@ static void walk_absent(struct walk *w, const struct schema_key *key, struct con
 		r = config_value_store(key, key->preset, w->folder, base + key->offset, NULL);
 		assert(r == 0);
 		(void)r;
+		if (key->kind == SCHEMA_ENDPOINT)
+			keep_text(w, key, key->preset, base);
 	}
 }
 

@@ -69,6 +69,9 @@ static void make_plan(const struct config *config, struct sandbox_plan *plan)
 	plan->user = config->user;
 	sandbox_allow_path(plan, config->file, SANDBOX_READ_REPLACED);
 	sandbox_allow_path(plan, config->audit.file, SANDBOX_WRITE_REPLACED);
+	/* After an upgrade the successor takes it when its predecessor has gone. */
+	if (config->metrics.listen.port)
+		sandbox_allow_port(plan, config->metrics.listen.port, true);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		plan_files(&config->listeners[i], plan);
 		plan_sockets(&config->listeners[i], plan);

@@ -107,6 +107,10 @@ void conn_set_state(struct conn *conn, enum conn_state state)
 		state == CONN_HEADER || (state == CONN_HANDSHAKE && conn->state != CONN_CONNECT);
 
 	assert(rows[conn->state].next & (1u << state));
+	if (conn->state != CONN_NEW)
+		conn_stats_add(conn, conns[conn->state], -1ULL);
+	if (state != CONN_CLOSED)
+		conn_stats_add(conn, conns[state], 1);
 	conn->state = state;
 	if (same_deadline)
 		return;
@@ -149,6 +153,7 @@ static struct conn *conn_new(struct worker *worker, struct route *route,
 		return NULL;
 	conn->worker = worker;
 	conn->route = route_ref(route);
+	conn->stats = route->state->stats.of[worker->index];
 	conn->id = worker->next_conn_id++ << 8 | worker->index;
 	conn->timer.on_fire = on_timer;
 	conn->started_ns = loop_now_ns(worker->loop);
@@ -205,7 +210,7 @@ static void turn_away(struct worker *worker, struct route *route, const struct a
 	if (arrival->counted_handshake)
 		route_leave_handshake(route);
 	gate_leave(worker->gate, arrival->source);
-	stats_add(&worker->stats.closes[reason], 1);
+	stats_add_both(&worker->stats, route->state->stats.of[worker->index], closes[reason], 1);
 	conn_log_turned_away(worker, route, &arrival->ip, arrival->port, reason);
 }
 
@@ -234,7 +239,7 @@ static void welcome(struct conn *conn)
 	struct worker *worker = conn->worker;
 
 	if (!turnstile_enter(&worker->turnstile, &conn->arrival)) {
-		stats_add(&worker->stats.handshake_waits, 1);
+		conn_stats_add(conn, handshake_waits, 1);
 		return;
 	}
 	begin(conn);
@@ -252,7 +257,7 @@ void conn_accept(struct worker *worker, struct route *route, int fd)
 	enum close_reason verdict;
 	struct conn *conn = NULL;
 
-	stats_add(&worker->stats.accepted, 1);
+	stats_add_both(&worker->stats, route->state->stats.of[worker->index], accepted, 1);
 	socket_peer(fd, &arrival.ip, &arrival.port);
 	if (atomic_fetch_add(&route->state->connections, 1) >= route->config->limits.connections)
 		verdict = CLOSE_LIMIT_CONNECTIONS;
@@ -375,7 +380,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 		close(TAKE_FD(conn->accepted.watch.fd)); /* not the loop's yet */
 	conn_set_state(conn, CONN_CLOSED);
 	conn_log_closed(conn);
-	stats_add(&worker->stats.closes[reason], 1);
+	conn_stats_add(conn, closes[reason], 1);
 	release_steps(conn);
 	close_leg(conn, &conn->dialed, reason);
 	close_leg(conn, &conn->accepted, reason);

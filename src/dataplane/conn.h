@@ -45,6 +45,7 @@ struct conn_connect;
 struct conn {
 	struct worker *worker;
 	struct route *route;   /* a reference */
+	struct stats *stats;   /* this worker's share of the listener's */
 	struct list_node node; /* in worker->conns */
 	uint64_t id;
 	enum conn_state state;
@@ -80,6 +81,9 @@ void conn_count_memory(struct conn *conn);
 void conn_punish(struct conn *conn, enum penalty_kind kind);
 /* The client's source is known: it may go on, or the connection has been closed (false). */
 bool conn_enter(struct conn *conn);
+/* A counter of struct stats: the worker's, and its share of the listener's. */
+#define conn_stats_add(conn, field, n)                                                             \
+	stats_add_both(&(conn)->worker->stats, (conn)->stats, field, n)
 
 /* Takes `fd`. Never fails towards the caller: what goes wrong is counted and logged. */
 void conn_accept(struct worker *worker, struct route *route, int fd);

@@ -16,6 +16,7 @@
 struct conn_connect {
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
 	size_t count, next;
+	uint64_t started_ns;
 };
 
 static void on_dialed_ready(struct loop_watch *watch, uint32_t events)
@@ -61,7 +62,7 @@ static void dial_next(struct conn *conn)
 		}
 		conn->error = -r;
 	}
-	stats_add(&conn->worker->stats.upstream_connect_failures, 1);
+	conn_stats_add(conn, upstream_connect_failures, 1);
 	conn_end(conn, &conn->accepted,
 		 step->count ? CLOSE_UPSTREAM_REFUSED : CLOSE_UPSTREAM_UNRESOLVED, 0);
 }
@@ -77,6 +78,7 @@ void conn_connect_start(struct conn *conn)
 		conn_close(conn, CLOSE_NO_MEMORY);
 		return;
 	}
+	conn->connect->started_ns = loop_now_ns(conn->worker->loop);
 	conn->connect->count = route_addresses(conn->route, conn->connect->addresses);
 	conn_set_state(conn, CONN_CONNECT);
 	dial_next(conn);
@@ -108,6 +110,7 @@ static void hang_up(struct conn *conn)
 
 void conn_connect_ready(struct conn *conn, struct leg *leg, uint32_t events)
 {
+	uint64_t took_ns;
 	int r;
 
 	if (leg == &conn->accepted) {
@@ -124,7 +127,9 @@ void conn_connect_ready(struct conn *conn, struct leg *leg, uint32_t events)
 		dial_next(conn);
 		return;
 	}
-	stats_add(&conn->worker->stats.upstream_connects, 1);
+	conn_stats_add(conn, upstream_connects, 1);
+	took_ns = loop_now_ns(conn->worker->loop) - conn->connect->started_ns;
+	histogram_add(&conn->stats->connect_time, took_ns);
 	conn_connect_free(conn);
 	conn->connected = true;
 	conn_next_step(conn);
@@ -138,7 +143,7 @@ void conn_connect_timeout(struct conn *conn)
 		dial_next(conn);
 		return;
 	}
-	stats_add(&conn->worker->stats.upstream_connect_failures, 1);
+	conn_stats_add(conn, upstream_connect_failures, 1);
 	conn_end(conn, &conn->accepted, CLOSE_UPSTREAM_TIMEOUT, 0);
 }
 

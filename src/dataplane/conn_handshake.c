@@ -25,6 +25,7 @@ struct conn_handshake {
 	size_t have, need;
 	uint8_t header[TLS_RECORD_HEADER_BYTES];
 	enum tls_handshake_status status;
+	uint64_t started_ns;
 };
 
 const struct peer *conn_handshake_claimed_peer(struct conn *conn)
@@ -84,7 +85,7 @@ static void on_failed(struct conn *conn)
 	const char *detail = NULL;
 	enum tls_refusal refusal = tls_handshake_refusal(conn->handshake->tls, &detail);
 
-	stats_add(&conn->worker->stats.refusals[refusal], 1);
+	conn_stats_add(conn, refusals[refusal], 1);
 	if (refusal != TLS_REFUSAL_NO_MEMORY)
 		conn_punish(conn, penalty_of(refusal));
 	refuse(conn, CLOSE_HANDSHAKE_FAILED, tls_refusal_name(refusal), detail);
@@ -105,7 +106,7 @@ static void on_not_tls(struct conn *conn, enum tls_record_check check)
 	conn_punish(conn, PENALTY_NOT_TLS);
 	switch (check) {
 	case TLS_RECORD_IS_HTTP:
-		leg_hold(leg, http_answer, sizeof(http_answer) - 1);
+		leg_hold(leg, conn->worker, http_answer, sizeof(http_answer) - 1);
 		refuse(conn, CLOSE_NOT_TLS_HTTP, close_reason_name(CLOSE_NOT_TLS_HTTP),
 		       "an HTTP request in clear came to a TLS port");
 		return;
@@ -115,12 +116,12 @@ static void on_not_tls(struct conn *conn, enum tls_record_check check)
 		       "this client");
 		return;
 	case TLS_RECORD_TOO_LONG:
-		leg_hold(leg, overflow, sizeof(overflow));
+		leg_hold(leg, conn->worker, overflow, sizeof(overflow));
 		refuse(conn, CLOSE_NOT_TLS, close_reason_name(CLOSE_NOT_TLS),
 		       "a record longer than TLS allows");
 		return;
 	default:
-		leg_hold(leg, alert, sizeof(alert));
+		leg_hold(leg, conn->worker, alert, sizeof(alert));
 		refuse(conn, CLOSE_NOT_TLS, close_reason_name(CLOSE_NOT_TLS),
 		       "the first bytes are not a TLS record");
 	}
@@ -189,7 +190,7 @@ static enum leg_result feed(struct conn *conn)
 	free(TAKE_PTR(step->record));
 	step->have = 0;
 	len = tls_handshake_output(step->tls, &output);
-	if (leg_hold(conn->tls, output, len) != LEG_OK)
+	if (leg_hold(conn->tls, conn->worker, output, len) != LEG_OK)
 		return LEG_FAILED;
 	tls_handshake_sent(step->tls, len);
 	return LEG_OK;
@@ -222,7 +223,7 @@ static enum leg_result use_transport(struct conn *conn, struct tls_keys *keys)
 		r = ktls_install(leg_fd(conn->tls), keys, route->ktls, &why);
 	if (r == KTLS_OK) {
 		leg_use_ktls(conn->tls, keys, route->ktls->rekey);
-		stats_add(&conn->worker->stats.handshakes_ktls, 1);
+		conn_stats_add(conn, handshakes_ktls, 1);
 		return LEG_OK;
 	}
 	if (r < 0) {
@@ -233,7 +234,7 @@ static enum leg_result use_transport(struct conn *conn, struct tls_keys *keys)
 		return LEG_FAILED;
 	}
 	leg_use_aead(conn->tls, keys);
-	stats_add(&conn->worker->stats.handshakes_aead, 1);
+	conn_stats_add(conn, handshakes_aead, 1);
 	/* A peer that has already said its last byte is served in user space even so: it did
 	 * nothing wrong. */
 	if (route->config->ktls != CONFIG_KTLS_REQUIRED || peer_has_sent_fin(leg_fd(conn->tls)))
@@ -258,6 +259,17 @@ static bool hold_header(struct conn *conn)
 	return false;
 }
 
+static void count_handshake(struct conn *conn)
+{
+	enum stats_version version =
+		conn->summary.version == 0x0304 ? STATS_TLS_1_3 : STATS_TLS_1_2;
+	uint64_t took_ns = loop_now_ns(conn->worker->loop) - conn->handshake->started_ns;
+
+	conn_stats_add(conn, handshakes, 1);
+	conn_stats_add(conn, sessions[version][conn->summary.cipher], 1);
+	histogram_add(&conn->stats->handshake_time, took_ns);
+}
+
 static void on_done(struct conn *conn)
 {
 	struct tls_keys *keys = NULL;
@@ -270,9 +282,9 @@ static void on_done(struct conn *conn)
 		return;
 	}
 	conn->secured = true;
+	count_handshake(conn);
 	conn_handshake_free(conn);
 	conn_count_memory(conn);
-	stats_add(&conn->worker->stats.handshakes, 1);
 	if (use_transport(conn, keys) != LEG_OK)
 		return;
 	if (!route_admits(conn->route, conn->peer, &why)) {
@@ -366,7 +378,7 @@ static void advance(struct conn *conn)
 
 	do {
 		if (!turnstile_enter(turnstile, &conn->handshake->turn)) {
-			stats_add(&conn->worker->stats.handshake_waits, 1);
+			conn_stats_add(conn, handshake_waits, 1);
 			return;
 		}
 		more = do_step(conn);
@@ -412,6 +424,7 @@ void conn_handshake_start(struct conn *conn)
 	conn->handshake->conn = conn;
 	conn->handshake->turn.go = on_turn;
 	conn->handshake->status = TLS_HANDSHAKE_WANT_RECORD;
+	conn->handshake->started_ns = loop_now_ns(conn->worker->loop);
 	conn->tls->readable = true;
 	advance(conn);
 }

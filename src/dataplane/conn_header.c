@@ -207,7 +207,8 @@ static int hold(struct conn *conn, const struct proxy_protocol_info *info)
 
 	if (!len)
 		return -EMSGSIZE;
-	return leg_hold(&conn->dialed, conn->worker->buffer, len) == LEG_OK ? 0 : -ENOMEM;
+	return leg_hold(&conn->dialed, conn->worker, conn->worker->buffer, len) == LEG_OK ? 0
+											  : -ENOMEM;
 }
 
 int conn_header_hold(struct conn *conn, const struct tls_handshake *hs)

@@ -60,7 +60,26 @@ enum leg_result leg_fail_errno(struct leg *leg, int err)
 	return leg_fail(leg, leg->is_client ? CLOSE_CLIENT_RESET : CLOSE_UPSTREAM_RESET, 0);
 }
 
-enum leg_result leg_hold(struct leg *leg, const void *bytes, size_t len)
+struct held *held_new(struct worker *worker, size_t capacity)
+{
+	struct held *held = malloc(sizeof(*held) + capacity);
+
+	if (!held)
+		return NULL;
+	held->start = held->end = 0;
+	held->capacity = capacity;
+	stats_add(&worker->stats.held_bytes, capacity);
+	return held;
+}
+
+void held_free(struct worker *worker, struct held *held)
+{
+	if (held)
+		counter_sub(&worker->stats.held_bytes, held->capacity);
+	free(held);
+}
+
+enum leg_result leg_hold(struct leg *leg, struct worker *worker, const void *bytes, size_t len)
 {
 	struct held *held = leg->out;
 
@@ -68,17 +87,14 @@ enum leg_result leg_hold(struct leg *leg, const void *bytes, size_t len)
 		return LEG_OK;
 	if (!held || held->capacity - held->end < len) {
 		size_t used = held ? held->end - held->start : 0;
-		size_t capacity = MAX(used + len, (size_t)HELD_BYTES_MIN);
-		struct held *grown = malloc(sizeof(*grown) + capacity);
+		struct held *grown = held_new(worker, MAX(used + len, (size_t)HELD_BYTES_MIN));
 
 		if (!grown)
 			return leg_fail(leg, CLOSE_NO_MEMORY, TLS_ALERT_INTERNAL_ERROR);
 		if (used)
 			memcpy(grown->bytes, held->bytes + held->start, used);
-		grown->start = 0;
 		grown->end = used;
-		grown->capacity = capacity;
-		free(held);
+		held_free(worker, held);
 		leg->out = held = grown;
 	}
 	memcpy(held->bytes + held->end, bytes, len);
@@ -91,7 +107,7 @@ bool leg_blocked(const struct leg *leg)
 	return leg->out || leg->control_bytes;
 }
 
-static enum leg_result flush_held(struct leg *leg)
+static enum leg_result flush_held(struct leg *leg, struct worker *worker)
 {
 	struct held *held = leg->out;
 	ssize_t n;
@@ -111,7 +127,7 @@ static enum leg_result flush_held(struct leg *leg)
 	}
 	leg->out = NULL;
 	leg->key_update_held = false;
-	free(held);
+	held_free(worker, held);
 	return LEG_OK;
 }
 
@@ -121,7 +137,7 @@ enum leg_result leg_flush(struct leg *leg, struct worker *worker)
 	enum leg_result r;
 
 	if (leg->out) {
-		r = flush_held(leg);
+		r = flush_held(leg, worker);
 		if (r != LEG_OK)
 			return r;
 	}
@@ -171,7 +187,7 @@ void leg_alert(struct leg *leg, struct worker *worker, uint8_t alert)
 	if (leg->transport->spliceable) {
 		/* kTLS: what is held is plaintext that is in no record yet; it would only delay the
 		 * alert. */
-		free(TAKE_PTR(leg->out));
+		held_free(worker, TAKE_PTR(leg->out));
 		leg->control_bytes = 0;
 	}
 	leg->transport->send_control(leg, worker, TLS_ALERT, message, sizeof(message));
@@ -207,8 +223,8 @@ void leg_close(struct leg *leg, struct worker *worker)
 		aead_release(worker->aead_cache, &leg->tx);
 	}
 	tls_keys_free(TAKE_PTR(leg->keys));
-	free(TAKE_PTR(leg->out));
-	free(TAKE_PTR(leg->in));
+	held_free(worker, TAKE_PTR(leg->out));
+	held_free(worker, TAKE_PTR(leg->in));
 	leg->control_bytes = 0;
 	if (leg->watch.fd >= 0 && !leg->shut)
 		/* The loop may let go of the socket a little later: the peer hears of it now. */
@@ -347,7 +363,8 @@ void batch_trim(struct batch *batch, size_t len)
 	batch->count = i;
 }
 
-enum leg_result leg_send_raw(struct leg *leg, struct iovec *iov, size_t count)
+enum leg_result leg_send_raw(struct leg *leg, struct worker *worker, struct iovec *iov,
+			     size_t count)
 {
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
 	ssize_t n = 0;
@@ -370,8 +387,8 @@ enum leg_result leg_send_raw(struct leg *leg, struct iovec *iov, size_t count)
 		if (sent == iov[i].iov_len)
 			continue;
 		leg->writable = false;
-		if (leg_hold(leg, (uint8_t *)iov[i].iov_base + sent, iov[i].iov_len - sent) !=
-		    LEG_OK)
+		if (leg_hold(leg, worker, (uint8_t *)iov[i].iov_base + sent,
+			     iov[i].iov_len - sent) != LEG_OK)
 			return LEG_FAILED;
 	}
 	return LEG_OK;

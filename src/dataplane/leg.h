@@ -117,7 +117,10 @@ enum leg_result leg_finish(struct leg *leg, struct worker *worker);
 /* Sends a fatal alert if the leg speaks TLS; best effort. */
 void leg_alert(struct leg *leg, struct worker *worker, uint8_t alert);
 /* Appends raw socket bytes to leg->out. LEG_FAILED without memory. */
-enum leg_result leg_hold(struct leg *leg, const void *bytes, size_t len);
+enum leg_result leg_hold(struct leg *leg, struct worker *worker, const void *bytes, size_t len);
+/* An empty one, counted among what the worker's connections keep. NULL without memory. */
+struct held *held_new(struct worker *worker, size_t capacity);
+void held_free(struct worker *worker, struct held *held); /* NULL is fine */
 /* Gives everything back and hands the socket to the loop to be closed. */
 void leg_close(struct leg *leg, struct worker *worker);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/counter.h"
 #include "base/util.h"
 #include "limits/limits.h"
 
@@ -38,7 +39,7 @@ void pipe_pool_fini(struct pipe_pool *pool)
 		pool->idle = pipe->next;
 		pipe_free(pipe);
 	}
-	pool->idle_count = 0;
+	counter_sub(&pool->idle_count, pool->idle_count);
 }
 
 static struct pipe_pair *pipe_new(void)
@@ -71,19 +72,19 @@ struct pipe_pair *pipe_pool_get(struct pipe_pool *pool, uint64_t now_ns)
 
 	if (pipe) {
 		pool->idle = pipe->next;
-		pool->idle_count--;
+		counter_sub(&pool->idle_count, 1);
 	} else {
 		if (now_ns < pool->retry_ns)
 			return NULL;
 		pipe = pipe_new();
 		if (!pipe) {
-			pool->refused++;
+			counter_add(&pool->refused, 1);
 			pool->retry_ns = now_ns + PIPE_RETRY_NS;
 			return NULL;
 		}
 	}
 	pipe->next = NULL;
-	pool->lent_count++;
+	counter_add(&pool->lent_count, 1);
 	return pipe;
 }
 
@@ -91,12 +92,12 @@ void pipe_pool_put(struct pipe_pool *pool, struct pipe_pair *pipe)
 {
 	if (!pipe)
 		return;
-	pool->lent_count--;
+	counter_sub(&pool->lent_count, 1);
 	if (pipe->bytes || pool->idle_count >= PIPES_IDLE_MAX) {
 		pipe_free(pipe);
 		return;
 	}
 	pipe->next = pool->idle;
 	pool->idle = pipe;
-	pool->idle_count++;
+	counter_add(&pool->idle_count, 1);
 }

@@ -18,7 +18,8 @@ struct pipe_pair {
 
 struct pipe_pool {
 	struct pipe_pair *idle;
-	size_t idle_count, lent_count;
+	/* Any thread may read these: base/counter.h. */
+	uint64_t idle_count, lent_count;
 	uint64_t refused;  /* times no useful pipe could be had */
 	uint64_t retry_ns; /* not before: after a refusal */
 };

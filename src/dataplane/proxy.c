@@ -156,6 +156,58 @@ void proxy_stats(const struct proxy *proxy, struct stats *ret)
 		stats_sum(ret, &proxy->workers[i]->stats);
 }
 
+void proxy_audit_stats(const struct proxy *proxy, struct audit_stats *ret)
+{
+	audit_stats(proxy->audit, ret);
+}
+
+void proxy_visit_workers(const struct proxy *proxy,
+			 void (*visit)(const struct worker *worker, void *arg), void *arg)
+{
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		visit(proxy->workers[i], arg);
+}
+
+/* Until it answers, or has ended, or time is up. */
+static void await_answer(const struct worker *worker, uint64_t deadline_ns)
+{
+	static const struct timespec a_while = { .tv_nsec = 1000 * 1000 };
+
+	while (!worker_answered(worker) && !worker_ended(worker) &&
+	       clock_monotonic_ns() < deadline_ns)
+		nanosleep(&a_while, NULL);
+}
+
+bool proxy_alive(const struct proxy *proxy, unsigned int timeout_ms, struct err_text *ret_why)
+{
+	uint64_t deadline_ns = clock_monotonic_ns() + timeout_ms * NSEC_PER_MSEC;
+
+	for (unsigned int i = 0; i < proxy->worker_count; i++)
+		worker_ask(proxy->workers[i]);
+	for (unsigned int i = 0; i < proxy->worker_count; i++) {
+		const struct worker *worker = proxy->workers[i];
+
+		await_answer(worker, deadline_ns);
+		/* The loop of one that has ended answers nothing any more. */
+		if (worker_ended(worker) ? proxy->drains > 0 : worker_answered(worker))
+			continue;
+		err_set(ret_why, 0,
+			worker_ended(worker) ? "worker %u has ended" : "worker %u does not answer",
+			i);
+		return false;
+	}
+	return true;
+}
+
+bool proxy_ready(const struct proxy *proxy, struct err_text *ret_why)
+{
+	if (proxy->drains) {
+		err_set(ret_why, 0, "draining: no new connections are taken");
+		return false;
+	}
+	return true;
+}
+
 static void housekeeping(struct proxy *proxy)
 {
 	uint64_t now_ns = clock_monotonic_ns();

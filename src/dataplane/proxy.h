@@ -10,8 +10,10 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "dataplane/audit.h"
 #include "dataplane/snapshot.h"
 #include "dataplane/stats.h"
+#include "dataplane/worker.h"
 
 struct proxy;
 
@@ -38,6 +40,12 @@ void proxy_block_signals(void);
  * `config_file`, which is read again when it is to change. 0, or -errno with `err`. */
 int proxy_new(const char *config_file, struct config *config, struct proxy **ret,
 	      struct err_text *err);
+/* Before proxy_new(): whether this process takes over from another one of the program, which holds
+ * its own sockets until then. */
+bool proxy_is_successor(void);
+/* Before proxy_run(): `give_way` is called on the main thread once another process has taken over,
+ * which waits for it. For sockets that are not the proxy's. */
+void proxy_when_replaced(struct proxy *proxy, void (*give_way)(void *arg), void *arg);
 /* Serves until a signal or proxy_drain() ends it and the last connection has gone. Main thread. */
 void proxy_run(struct proxy *proxy);
 /* Not running. NULL is fine. */
@@ -55,6 +63,16 @@ void proxy_reload_state(struct proxy *proxy, struct reload_state *ret);
 /* Any thread: as SIGUSR2 does, and waits for it: a new process of the program serves, and this one
  * drains. 0, or -errno with `err`: this one goes on. */
 int proxy_upgrade(struct proxy *proxy, struct err_text *err);
+/* Any thread: all 0 without an audit. */
+void proxy_audit_stats(const struct proxy *proxy, struct audit_stats *ret);
+/* Any thread: each worker, for its counters. */
+void proxy_visit_workers(const struct proxy *proxy,
+			 void (*visit)(const struct worker *worker, void *arg), void *arg);
+/* Any thread but a worker's: whether all workers answer within `timeout_ms`, or have ended as they
+ * were told to; else `ret_why` names one. */
+bool proxy_alive(const struct proxy *proxy, unsigned int timeout_ms, struct err_text *ret_why);
+/* Any thread: whether new connections are taken; else `ret_why` says why not. */
+bool proxy_ready(const struct proxy *proxy, struct err_text *ret_why);
 /* Any thread: as SIGTERM does; at once: as a second one does. */
 void proxy_drain(struct proxy *proxy, bool at_once);
 

@@ -30,6 +30,7 @@ struct settings_at_start {
 	unsigned int audit_journald, audit_queue_kib;
 	enum config_on_failure audit_on_failure;
 	uint64_t penalty_sources;
+	struct endpoint metrics;
 };
 
 /* Of replacing this process by a new one: upgrade.c. */
@@ -42,7 +43,9 @@ struct upgrade {
 	pid_t pid;   /* of the new one while it starts; 0: none */
 	int fd;	     /* our end of what we say to each other, or -1 */
 	uint64_t deadline_ns;
-	int predecessor_fd; /* to the process that this one replaces, or -1 */
+	int predecessor_fd;	     /* to the process that this one replaces, or -1 */
+	void (*give_way)(void *arg); /* of proxy_when_replaced(); NULL: none */
+	void *give_way_arg;
 };
 
 struct proxy {
@@ -62,7 +65,7 @@ struct proxy {
 	int signal_fd, order_fd;    /* what the main thread waits for */
 	int applied_fd;		    /* workers write when they have carried out a plan */
 	atomic_uint drains_ordered; /* by other threads */
-	unsigned int drains;	    /* orders to drain so far, signals too */
+	atomic_uint drains;	    /* orders to drain so far, signals too; any thread may look */
 	struct upgrade upgrade;
 	struct orders reloads;
 	pthread_mutex_t reload_state_mutex;

@@ -44,11 +44,13 @@ static size_t send_room(int fd)
 
 static void note_bytes(struct conn *conn, struct flow *flow, size_t n)
 {
+	enum stats_direction direction = flow == &conn->inbound ? STATS_IN : STATS_OUT;
+	enum stats_transport transport =
+		conn->tls->transport == &transport_ktls ? STATS_KTLS : STATS_AEAD;
+
 	flow->bytes += n;
 	conn->active_ns = loop_now_ns(conn->worker->loop);
-	stats_add(flow == &conn->inbound ? &conn->worker->stats.bytes_in
-					 : &conn->worker->stats.bytes_out,
-		  n);
+	conn_stats_add(conn, bytes[direction][transport], n);
 }
 
 /* kTLS out of the socket is cheaper by copy in large reads than by splice, one record a call
@@ -158,7 +160,7 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct 
 	if (n < (from->keys ? RELAY_BULK_BYTES / 4 : RELAY_BULK_BYTES))
 		flow->bulk_reads = 0;
 	note_bytes(conn, flow, (size_t)n);
-	stats_add(&conn->worker->stats.bytes_spliced, (uint64_t)n);
+	conn_stats_add(conn, bytes_spliced, (uint64_t)n);
 	return LEG_OK;
 }
 

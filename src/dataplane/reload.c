@@ -115,6 +115,9 @@ static void find_restart_keys(const struct proxy *proxy, const struct config *co
 		add_word(ret, RELOAD_KEYS_BYTES, "audit");
 	if (config->penalties.sources != proxy->at_start.penalty_sources)
 		add_word(ret, RELOAD_KEYS_BYTES, "penalties.sources");
+	if (config->metrics.listen.port != proxy->at_start.metrics.port ||
+	    strcmp(config->metrics.listen.host, proxy->at_start.metrics.host) != 0)
+		add_word(ret, RELOAD_KEYS_BYTES, "metrics.listen");
 }
 
 /* Each problem a line; the first error, for the state, in `err`. */
@@ -263,6 +266,7 @@ int reload_started(struct proxy *proxy, struct err_text *err)
 		.audit_journald = config->audit.journald,
 		.audit_queue_kib = config->audit.queue_kib,
 		.audit_on_failure = config->audit.on_failure,
+		.metrics = config->metrics.listen,
 	};
 	snprintf(proxy->at_start.user, sizeof(proxy->at_start.user), "%s",
 		 config->user ? config->user : "");

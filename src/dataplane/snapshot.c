@@ -113,8 +113,10 @@ static struct listener_state *state_ref(struct listener_state *state)
 
 static void state_unref(struct listener_state *state)
 {
-	if (state && atomic_fetch_sub(&state->refs, 1) == 1)
-		free(state);
+	if (!state || atomic_fetch_sub(&state->refs, 1) != 1)
+		return;
+	listener_stats_fini(&state->stats);
+	free(state);
 }
 
 /* An upstream that stays keeps the addresses that are known, which are renewed from time to time

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "dataplane/lookup.h"
+#include "dataplane/stats.h"
 #include "limits/limits.h"
 #include "limits/rate.h"
 #include "tls/context.h"
@@ -34,6 +35,7 @@ struct listener_state {
 	atomic_uint refs;
 	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
 	struct rate accept_rate;
+	struct listener_stats stats;
 };
 
 struct snapshot;

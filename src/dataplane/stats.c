@@ -4,11 +4,16 @@
 #include "dataplane/stats.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/util.h"
+
+/* Between the counters of two workers, so that neither slows the other down. */
+#define CACHE_LINE_BYTES 64
 
 static const char *const reason_names[CLOSE_REASON_COUNT] = {
 #define X(suffix, name, text) [CLOSE_##suffix] = name,
@@ -29,7 +34,45 @@ void stats_sum(struct stats *sum, const struct stats *from)
 	static_assert(sizeof(struct stats) % sizeof(uint64_t) == 0,
 		      "stats is an array of counters");
 	for (size_t i = 0; i < sizeof(*sum) / sizeof(*out); i++)
-		out[i] += __atomic_load_n(&in[i], __ATOMIC_RELAXED);
+		out[i] += counter_read(&in[i]);
+}
+
+int listener_stats_prepare(struct listener_stats *stats, unsigned int worker)
+{
+	struct stats *of;
+
+	if (stats->of[worker])
+		return 0;
+	of = calloc(1, sizeof(*of) + CACHE_LINE_BYTES);
+	if (!of)
+		return -ENOMEM;
+	__atomic_store_n(&stats->of[worker], of, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void listener_stats_fini(struct listener_stats *stats)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(stats->of); i++)
+		free(TAKE_PTR(stats->of[i]));
+}
+
+void listener_stats_sum(struct stats *sum, const struct listener_stats *from)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(from->of); i++) {
+		const struct stats *of = __atomic_load_n(&from->of[i], __ATOMIC_ACQUIRE);
+
+		if (of)
+			stats_sum(sum, of);
+	}
+}
+
+uint64_t stats_bytes(const struct stats *stats, enum stats_direction direction)
+{
+	uint64_t bytes = 0;
+
+	for (int i = 0; i < STATS_TRANSPORT_COUNT; i++)
+		bytes += stats->bytes[direction][i];
+	return bytes;
 }
 
 /* Some names stand for an end and for a refusal (peer_alert, no_memory): in a line each key may be
@@ -52,6 +95,8 @@ void stats_log(const struct stats *stats)
 #define X(field) log_u64(&line, #field, stats->field);
 	STATS_COUNTERS(X)
 #undef X
+	log_u64(&line, "bytes_in", stats_bytes(stats, STATS_IN));
+	log_u64(&line, "bytes_out", stats_bytes(stats, STATS_OUT));
 	for (int i = 0; i < TLS_REFUSAL_COUNT; i++) {
 		const char *name = tls_refusal_name((enum tls_refusal)i);
 		int reason = reason_of(name);

@@ -14,7 +14,8 @@ void batch_layout(struct batch *batch, struct worker *worker, const struct leg *
 /* Cuts the pieces of a layout to the `len` bytes that were read into them. */
 void batch_trim(struct batch *batch, size_t len);
 /* Sends raw bytes; what the socket does not take is held. */
-enum leg_result leg_send_raw(struct leg *leg, struct iovec *iov, size_t count);
+enum leg_result leg_send_raw(struct leg *leg, struct worker *worker, struct iovec *iov,
+			     size_t count);
 /* After a read of `got` bytes where `asked` had room: is the socket drained? */
 void leg_note_read(struct leg *leg, size_t got, size_t asked);
 

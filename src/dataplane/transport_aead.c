@@ -97,20 +97,20 @@ static enum leg_result open_records(struct leg *leg, struct worker *worker, uint
 }
 
 /* Keeps the start of an incomplete record until its rest has come. */
-static enum leg_result keep_partial(struct leg *leg, const uint8_t *bytes, size_t len)
+static enum leg_result keep_partial(struct leg *leg, struct worker *worker, const uint8_t *bytes,
+				    size_t len)
 {
 	struct held *in = leg->in;
 
 	if (!len) {
-		free(TAKE_PTR(leg->in));
+		held_free(worker, TAKE_PTR(leg->in));
 		return LEG_OK;
 	}
 	if (!in || in->capacity < len) {
-		free(TAKE_PTR(leg->in));
-		in = malloc(sizeof(*in) + len);
+		held_free(worker, TAKE_PTR(leg->in));
+		in = held_new(worker, len);
 		if (!in)
 			return leg_fail(leg, CLOSE_NO_MEMORY, TLS_ALERT_INTERNAL_ERROR);
-		in->capacity = len;
 		leg->in = in;
 	}
 	memcpy(in->bytes, bytes, len);
@@ -156,7 +156,8 @@ static enum leg_result aead_transport_recv(struct leg *leg, struct worker *worke
 	r = open_records(leg, worker, bytes, kept + (size_t)n, batch, &used);
 	if (r == LEG_FAILED)
 		return r;
-	if (r == LEG_OK && keep_partial(leg, bytes + used, kept + (size_t)n - used) != LEG_OK)
+	if (r == LEG_OK &&
+	    keep_partial(leg, worker, bytes + used, kept + (size_t)n - used) != LEG_OK)
 		return LEG_FAILED;
 	/* Data before a close_notify is delivered first; the end is given at the next call. */
 	return r == LEG_EOF && batch->bytes ? LEG_OK : r;
@@ -193,7 +194,7 @@ static enum leg_result aead_transport_send(struct leg *leg, struct worker *worke
 	for (size_t i = 0; r == LEG_OK && i < batch->count; i++)
 		r = seal_piece(leg, worker, TLS_APPLICATION_DATA, batch->pieces[i].iov_base,
 			       batch->pieces[i].iov_len, batch->pieces, &count);
-	return r == LEG_OK ? leg_send_raw(leg, batch->pieces, count) : r;
+	return r == LEG_OK ? leg_send_raw(leg, worker, batch->pieces, count) : r;
 }
 
 static enum leg_result aead_transport_rekey(struct leg *leg, struct worker *worker, bool sending)
@@ -222,7 +223,7 @@ static enum leg_result aead_transport_send_control(struct leg *leg, struct worke
 	memcpy(payload, data, MIN(len, (size_t)KEY_UPDATE_MESSAGE_BYTES));
 	r = seal_piece(leg, worker, type, payload, len, &iov, &count);
 	if (r == LEG_OK)
-		r = leg_send_raw(leg, &iov, count);
+		r = leg_send_raw(leg, worker, &iov, count);
 	if (r == LEG_OK && leg->key_update_due && type == TLS_HANDSHAKE) {
 		leg->key_update_due = false;
 		leg->key_update_held = leg->out;

@@ -84,7 +84,7 @@ static enum leg_result ktls_transport_send(struct leg *leg, struct worker *worke
 	if (r != LEG_OK)
 		return r;
 	leg->keys->tx_sequence += records;
-	return leg_send_raw(leg, batch->pieces, batch->count);
+	return leg_send_raw(leg, worker, batch->pieces, batch->count);
 }
 
 static enum leg_result ktls_transport_rekey(struct leg *leg, struct worker *worker, bool sending)

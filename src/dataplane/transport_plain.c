@@ -40,7 +40,7 @@ static enum leg_result plain_recv(struct leg *leg, struct worker *worker, const 
 static enum leg_result plain_send(struct leg *leg, struct worker *worker, struct batch *batch)
 {
 	(void)worker;
-	return leg_send_raw(leg, batch->pieces, batch->count);
+	return leg_send_raw(leg, worker, batch->pieces, batch->count);
 }
 
 const struct transport transport_plain = {

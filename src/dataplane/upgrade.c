@@ -238,6 +238,17 @@ bool upgrade_under_way(const struct proxy *proxy)
 	return proxy->upgrade.pid > 0;
 }
 
+bool proxy_is_successor(void)
+{
+	return getenv(HANDOVER_FD_VARIABLE);
+}
+
+void proxy_when_replaced(struct proxy *proxy, void (*give_way)(void *arg), void *arg)
+{
+	proxy->upgrade.give_way = give_way;
+	proxy->upgrade.give_way_arg = arg;
+}
+
 /* It serves. From here on the service is its own. */
 static void succeeded(struct proxy *proxy)
 {
@@ -252,6 +263,8 @@ static void succeeded(struct proxy *proxy)
 	log_begin(&line, LOG_INFO, "upgraded");
 	log_u64(&line, "new_pid", (uint64_t)upgrade->pid);
 	log_end(&line);
+	if (upgrade->give_way)
+		upgrade->give_way(upgrade->give_way_arg);
 	handover_send(upgrade->fd, HANDOVER_TAKEN);
 	close_end(upgrade);
 	upgrade->pid = 0;

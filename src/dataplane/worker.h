@@ -57,7 +57,8 @@ int worker_start(struct worker *worker);
 /* Any thread: stop accepting, let connections finish, end the rest after their listener's
  * timeouts.drain, or `deadline_ms` if that is less (0: at once). */
 void worker_drain(struct worker *worker, uint64_t deadline_ms);
-/* Any thread (one at a time): asks the loop for a sign of life, unless it owes one already. */
+/* Any thread, several at a time too: asks the loop for a sign of life, unless it owes one already.
+ */
 void worker_ask(struct worker *worker);
 bool worker_answered(const struct worker *worker); /* owes none */
 bool worker_ended(const struct worker *worker);	   /* its thread has run to its end */

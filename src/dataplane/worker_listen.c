@@ -55,11 +55,16 @@ static void listener_free(struct worker_listener *listener)
 	free(listener);
 }
 
+static struct stats *share_of(const struct worker_listener *listener)
+{
+	return listener->route->state->stats.of[listener->worker->index];
+}
+
 static void start_backoff(struct worker_listener *listener)
 {
 	struct loop *loop = listener->worker->loop;
 
-	stats_add(&listener->worker->stats.accept_backoffs, 1);
+	stats_add_both(&listener->worker->stats, share_of(listener), accept_backoffs, 1);
 	loop_timer_set(loop, &listener->backoff,
 		       loop_now_ns(loop) + ACCEPT_BACKOFF_MS * NSEC_PER_MSEC);
 }
@@ -106,7 +111,7 @@ static void on_accept(struct loop_accept *accept, int fd)
 	}
 	/* Out of descriptors or memory: the backlog waits in the kernel, and we look again a little
 	 * later. */
-	stats_add(&worker->stats.accept_errors, 1);
+	stats_add_both(&worker->stats, share_of(listener), accept_errors, 1);
 	log_begin(&line, LOG_WARNING, "accept_backoff");
 	log_str(&line, "listener", listener->route->config->name);
 	log_str(&line, "error", strerrorname_np(-fd));
@@ -175,6 +180,8 @@ static int add_row(struct worker_plan *plan, unsigned int workers, struct route 
 	unsigned int index = plan->worker->index;
 
 	plan->rows[plan->row_count++] = (struct plan_row){ group->id, route };
+	if (listener_stats_prepare(&route->state->stats, index) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t n = 0; !group->workers_have_it && n < listen_group_share(group, index, workers);
 	     n++) {
 		int fd = listen_group_copy(group, index, workers, n);

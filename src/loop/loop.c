@@ -283,17 +283,16 @@ static void loop_run_tasks(struct loop *loop)
 
 /* --- the turn --- */
 
-static uint64_t loop_timeout_ns(const struct loop *loop)
+static uint64_t loop_timeout_ns(const struct loop *loop, uint64_t now_ns)
 {
-	uint64_t deadline, now;
+	uint64_t deadline;
 
 	if (!list_empty(&loop->tasks))
 		return 0;
 	if (!loop->timer_count)
 		return LOOP_WAIT_FOREVER;
 	deadline = loop->timers[1].key_ns;
-	now = clock_monotonic_ns();
-	return deadline > now ? deadline - now : 0;
+	return deadline > now_ns ? deadline - now_ns : 0;
 }
 
 /* Tells those of which the kernel has let go. */
@@ -315,12 +314,15 @@ static void loop_finish_accepts(struct loop *loop)
 
 static int loop_turn(struct loop *loop)
 {
-	int r = loop->ops->wait(loop, loop_timeout_ns(loop));
+	uint64_t ended_ns = clock_monotonic_ns(); /* the turn before */
+	int r;
 
+	histogram_add(&loop->stats.turns, ended_ns - loop->now_ns);
+	r = loop->ops->wait(loop, loop_timeout_ns(loop, ended_ns));
 	if (r < 0)
 		return r;
 	loop->now_ns = clock_monotonic_ns();
-	loop->stats.iterations++;
+	counter_add(&loop->stats.iterations, 1);
 	loop_deliver(loop);
 	loop->ops->dispatch(loop);
 	loop_timers_expire(loop);
@@ -460,7 +462,7 @@ bool loop_judge_accept(struct loop *loop, struct loop_slot *slot, int result)
 	/* A socket on which nothing else comes is broken: do not spin on it. */
 	if (accept_error_passes(-result) && ++slot->skipped < LOOP_ACCEPT_SKIPS_MAX) {
 		if (result != -EAGAIN && result != -ECANCELED)
-			loop->stats.accepts_skipped++;
+			counter_add(&loop->stats.accepts_skipped, 1);
 		return false;
 	}
 	slot->skipped = 0;

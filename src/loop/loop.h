@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/counter.h"
 #include "base/err.h"
 #include "base/list.h"
 
@@ -69,8 +70,11 @@ struct loop_msg {
 	struct loop_msg *next; /* private */
 };
 
+/* Any thread may read them: base/counter.h. */
 struct loop_stats {
 	uint64_t iterations, completions, late_completions, cq_overflows, accepts_skipped;
+	/* From the end of a wait to the next: how long what becomes ready may have to wait. */
+	struct histogram turns;
 };
 
 /* Whether this kernel and this process may use io_uring as we need it; else `ret_why` says what is

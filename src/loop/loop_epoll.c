@@ -130,9 +130,9 @@ static void epoll_dispatch(struct loop *loop)
 		uint64_t user_data = be->batch[i].data.u64;
 		struct loop_slot *slot = loop_slot_match(loop, user_data);
 
-		loop->stats.completions++;
+		counter_add(&loop->stats.completions, 1);
 		if (!slot || !slot->wanted)
-			loop->stats.late_completions++;
+			counter_add(&loop->stats.late_completions, 1);
 		else if (slot->kind == LOOP_SLOT_WATCH)
 			loop_report_watch(slot->owner, be->batch[i].events);
 		else if (slot->kind == LOOP_SLOT_ACCEPT)

@@ -243,7 +243,7 @@ static void uring_on_accept(struct loop *loop, struct loop_slot *slot, uint32_t 
 	else if (res >= 0)
 		close(res);
 	if (!accept && res >= 0)
-		loop->stats.late_completions++;
+		counter_add(&loop->stats.late_completions, 1);
 	if (!more) {
 		slot->op = URING_IDLE;
 		uring_settle(loop, index);
@@ -265,7 +265,7 @@ static void uring_on_poll(struct loop *loop, struct loop_slot *slot, uint32_t in
 	struct uring_backend *be = loop->backend;
 
 	if (slot->kind == LOOP_SLOT_WATCH && !watch && res >= 0)
-		loop->stats.late_completions++;
+		counter_add(&loop->stats.late_completions, 1);
 	/* Whatever else is wrong with the descriptor, its user learns when it reads. */
 	if (res < 0 && !uring_error_passes(-res))
 		slot->wanted = false;
@@ -291,12 +291,12 @@ static void uring_on_completion(struct loop *loop, const struct io_uring_cqe *cq
 	struct loop_slot *slot = loop_slot_match(loop, cqe->user_data);
 	bool more = cqe->flags & IORING_CQE_F_MORE;
 
-	loop->stats.completions++;
+	counter_add(&loop->stats.completions, 1);
 	if (kind == LOOP_SLOT_CANCEL) {
 		if (slot)
 			uring_on_cancel_failed(loop, slot, index);
 	} else if (!slot || slot->op == URING_IDLE) {
-		loop->stats.late_completions++;
+		counter_add(&loop->stats.late_completions, 1);
 		if (kind == LOOP_SLOT_ACCEPT && cqe->res >= 0)
 			close(cqe->res);
 	} else if (kind == LOOP_SLOT_ACCEPT) {
@@ -346,11 +346,11 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
 		r = io_uring_submit_and_get_events(&be->ring);
 	}
 	if (io_uring_cq_has_overflow(&be->ring))
-		loop->stats.cq_overflows++;
+		counter_add(&loop->stats.cq_overflows, 1);
 	dropped = __atomic_load_n(be->ring.cq.koverflow, __ATOMIC_RELAXED);
 	if (dropped != be->dropped_seen) {
 		be->dropped_seen = dropped;
-		loop->stats.cq_overflows++;
+		counter_add(&loop->stats.cq_overflows, 1);
 		loop_io_uring_resync(loop);
 	}
 	switch (r) {

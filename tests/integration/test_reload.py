@@ -315,12 +315,12 @@ def test_bad_configuration_changes_nothing(live, text, told):
 
 
 def test_what_needs_a_restart_is_named(live):
-    live.proxy.config.update(workers=7, loop="auto")
+    live.proxy.config.update(workers=7, loop="auto", metrics={"listen": "127.0.0.1:1"})
     live.proxy.config["log"]["format"] = "text"
     change(live, allow=[{"cn": "nobody"}])
     line = wait_until("a warning", lambda: live.proxy.lines(event="reload"))[0]
     assert line["level"] == "warning"
-    assert line["msg"].startswith("workers, loop, log.format: changed, but needs a restart")
+    assert line["msg"].startswith("workers, loop, log.format, metrics.listen: changed, but needs")
     assert refused(live)  # the rest is in force
 
 

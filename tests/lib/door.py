@@ -73,7 +73,7 @@ class Door:
 
     def __init__(
         self, folder, pki, loop, *, workers=1, tls=None, service_rcvbuf=None, process=None, nofile=None,
-        hand=None, **options
+        hand=None, metrics="off", **options
     ):
         """`options`: more keys of both listeners: `timeouts`, `limits`, rules; `hand`: of that one
         alone. `service_rcvbuf`: SO_RCVBUF of the service behind `hand`. `process`: more of how the
@@ -92,7 +92,7 @@ class Door:
             for name, service in (("echo", self.echo), ("hand", self.hand))
         ]
         self.proxy = Proxy(os.path.join(str(folder), "door"), listeners, loop=loop, workers=workers,
-                           nofile=nofile, **(process or {}))
+                           nofile=nofile, metrics=metrics, **(process or {}))
         self.line_of, self.reasons = self.proxy.line_of, self.proxy.reasons
 
     def start(self):

@@ -19,6 +19,7 @@ import subprocess
 import threading
 import time
 
+import scrape
 from waiting import PATIENCE, wait_until
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -127,10 +128,10 @@ class Proxy:
     """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are
     filled in. `top`: more keys beside them. `stderr`: a descriptor instead of the rig's log,
     whose path `on_log` is then called with; `before_exec` is called in the new process; `env`: more
-    of the environment."""
+    of the environment. `metrics`: an address to ask; None: the key is left out."""
 
     def __init__(self, folder, listeners, loop="auto", workers=2, nofile=None, top=None,
-                 stderr=None, on_log=None, before_exec=None, env=None):
+                 stderr=None, on_log=None, before_exec=None, env=None, metrics="off"):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.listeners = {}
@@ -141,6 +142,8 @@ class Proxy:
             self.listeners[listener["name"]] = listener
         self.config = {"workers": workers, "loop": loop, "log": {"level": "info", "format": "json"},
                        "listeners": listeners}
+        if metrics:
+            self.config["metrics"] = {"listen": metrics}
         for key, value in (top or {}).items():
             self.config[key] = ({**self.config.get(key, {}), **value}
                                 if isinstance(value, dict) else value)
@@ -324,6 +327,13 @@ class Proxy:
         wait_until(
             lambda: f"the counts {expected}, but saw {seen}:\n{self.tail()}", same, PATIENCE / 4
         )
+
+    def metrics(self):
+        return scrape.scrape(self.metrics_address)
+
+    @property
+    def metrics_address(self):
+        return address_of(self.config["metrics"]["listen"])
 
     # What the kernel knows about it.
     def _proc(self, name):

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/list.h"
@@ -193,6 +194,30 @@ static void test_thread_join_within(void **state)
 	close(fds[1]);
 }
 
+static void test_counters(void **state)
+{
+	struct histogram one = { 0 }, sum = { 0 };
+	uint64_t counter = 5;
+
+	counter_add(&counter, 2);
+	counter_sub(&counter, 3);
+	assert_int_equal(counter_read(&counter), 4);
+	for (size_t i = 1; i < HISTOGRAM_BOUNDS; i++)
+		assert_true(histogram_bounds_ns[i] > histogram_bounds_ns[i - 1]);
+	histogram_add(&one, 0);
+	histogram_add(&one, histogram_bounds_ns[0]); /* a bound is in its bucket */
+	histogram_add(&one, histogram_bounds_ns[0] + 1);
+	histogram_add(&one, histogram_bounds_ns[HISTOGRAM_BOUNDS - 1] + 1);
+	histogram_sum(&sum, &one);
+	histogram_sum(&sum, &one);
+	assert_int_equal(sum.buckets[0], 4);
+	assert_int_equal(sum.buckets[1], 2);
+	assert_int_equal(sum.buckets[2], 0);
+	assert_int_equal(sum.buckets[HISTOGRAM_BOUNDS], 2);
+	assert_int_equal(sum.sum_ns, 2 * (2 * histogram_bounds_ns[0] + 2 +
+					  histogram_bounds_ns[HISTOGRAM_BOUNDS - 1]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +228,7 @@ int main(void)
 		cmocka_unit_test(test_ownership),
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_thread_join_within),
+		cmocka_unit_test(test_counters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,70 +19,7 @@
 #include "base/util.h"
 #include "config/load.h"
 #include "limits/limits.h"
-
-/* Lines 1 to 5, good; a row's own text follows from line 6, inside of the first listener. */
-#define GOOD                                                                                       \
-	"listeners:\n"                                                                             \
-	"  - name: kafka\n"                                                                        \
-	"    listen: 127.0.0.1:9093\n"                                                             \
-	"    upstream: 127.0.0.1:9092\n"                                                           \
-	"    tls: { certificate: a.crt, key: a.key, roots: [ca.crt] }\n"
-#define SECOND(listen)                                                                             \
-	"  - name: second\n"                                                                       \
-	"    listen: " listen "\n"                                                                 \
-	"    upstream: h:1\n"                                                                      \
-	"    tls: { certificate: a.crt, key: a.key, roots: [ca.crt] }\n"
-
-struct bad_row {
-	const char *text;
-	unsigned int line, column;
-	const char *path, *says; /* a part of the text */
-};
-
-static struct config_problems problems;
-
-static int load(const char *text, size_t len, struct config **ret)
-{
-	memset(&problems, 0, sizeof(problems));
-	return config_load_bytes(text, len, "/etc/sallyport", ret, &problems);
-}
-
-static void assert_clean(void)
-{
-	for (size_t i = 0; i < problems.count; i++)
-		print_error("%u:%u: %s: %s\n", problems.items[i].line, problems.items[i].column,
-			    problems.items[i].path, problems.items[i].text);
-	assert_int_equal(problems.count, 0);
-}
-
-/* The row's problem is there, at its place; anything else that is said is no concern of the row,
- * except that a row of its own mistake has only that. */
-static void assert_row(const struct bad_row *row, enum config_severity severity)
-{
-	struct config *config = NULL;
-	int r = load(row->text, strlen(row->text), &config);
-
-	config_free(config);
-	if (problems.count == 1 && problems.items[0].line == row->line &&
-	    problems.items[0].column == row->column && problems.items[0].severity == severity &&
-	    strcmp(problems.items[0].path, row->path) == 0 &&
-	    strstr(problems.items[0].text, row->says) &&
-	    r == (severity == CONFIG_ERROR ? -EINVAL : 0))
-		return;
-	print_error("%s\nexpected %u:%u: %s: …%s…\n", row->text, row->line, row->column, row->path,
-		    row->says);
-	for (size_t i = 0; i < problems.count; i++)
-		print_error("found %u:%u: %s: %s\n", problems.items[i].line,
-			    problems.items[i].column, problems.items[i].path,
-			    problems.items[i].text);
-	fail();
-}
-
-static void assert_rows(const struct bad_row *rows, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		assert_row(&rows[i], CONFIG_ERROR);
-}
+#include "unit/config/loading.h"
 
 static void test_syntax(void **state)
 {
@@ -311,10 +248,20 @@ static void test_contradictions(void **state)
 		{ "listeners:\n  - name: a b\n    listen: 127.0.0.1:9093\n    upstream: h:1\n"
 		  "    tls: { certificate: a.crt, key: a.key, roots: [ca.crt] }\n",
 		  2, 11, "listeners[0].name", "letters, digits" },
+		{ GOOD "metrics: { listen: localhost:9464 }\n", 6, 20, "metrics.listen",
+		  "such as 127.0.0.1:9464" },
+		{ GOOD "metrics: { listen: unix:/run/m }\n", 6, 20, "metrics.listen", "or off" },
+		{ GOOD "metrics: { listen: 127.0.0.1:9093 }\n", 6, 20, "metrics.listen",
+		  "listeners[0] (line 3) listens on 127.0.0.1:9093 already" },
+		{ GOOD "metrics: { listen: '*:9093' }\n", 6, 20, "metrics.listen", "already" },
+		{ GOOD "metrics: { listen: no }\n", 6, 20, "metrics.listen", "no port" },
 	};
 	static const struct bad_row warnings[] = {
 		{ GOOD SECOND("0.0.0.0:9093"), 7, 13, "listeners[1].listen", "overlaps" },
 		{ GOOD SECOND("'[::]:9093'"), 7, 13, "listeners[1].listen", "overlaps" },
+		{ GOOD "metrics: { listen: '*:9464' }\n", 6, 20, "metrics.listen", "firewall" },
+		{ GOOD "metrics: { listen: 10.1.2.3:9464 }\n", 6, 20, "metrics.listen",
+		  "firewall" },
 		{ GOOD "    timeouts: { idle: 10s }\n", 2, 5, "listeners[0].timeouts.keepalive",
 		  "later than idle" },
 	};
@@ -322,32 +269,6 @@ static void test_contradictions(void **state)
 	assert_rows(rows, ARRAY_SIZE(rows));
 	for (size_t i = 0; i < ARRAY_SIZE(warnings); i++)
 		assert_row(&warnings[i], CONFIG_WARNING);
-}
-
-static void test_audit(void **state)
-{
-	static const struct bad_row rows[] = {
-		{ "audit: {}\n" GOOD, 1, 8, "audit", "nothing would be recorded" },
-		{ "audit: { on_failure: refuse }\n" GOOD, 1, 22, "audit.on_failure",
-		  "nothing is recorded" },
-		{ "audit: { file: a, journald: true }\n" GOOD, 1, 29, "audit.journald",
-		  "a file already" },
-		{ "audit: { journald: yes }\n" GOOD, 1, 20, "audit.journald", "false, true" },
-		{ "audit: { file: a, on_failure: stop }\n" GOOD, 1, 31, "audit.on_failure",
-		  "continue, refuse" },
-		{ "audit: { file: a, queue: 63 }\n" GOOD, 1, 26, "audit.queue",
-		  "from 64 to 1048576" },
-	};
-	static const char text[] = "audit: { file: a.log, on_failure: refuse, queue: 64 }\n" GOOD;
-	struct config *config;
-
-	assert_rows(rows, ARRAY_SIZE(rows));
-	assert_int_equal(load(text, sizeof(text) - 1, &config), 0);
-	assert_string_equal(config->audit.file, "/etc/sallyport/a.log");
-	assert_int_equal(config->audit.on_failure, CONFIG_AUDIT_REFUSE);
-	assert_int_equal(config->audit.queue_kib, 64);
-	assert_int_equal(config->audit.journald, 0);
-	config_free(config);
 }
 
 static void test_no_false_alarm(void **state)
@@ -390,6 +311,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config->audit.journald, 0);
 	assert_int_equal(config->audit.on_failure, CONFIG_AUDIT_CONTINUE);
 	assert_int_equal(config->audit.queue_kib, 4096);
+	assert_string_equal(config->metrics.listen_text, "127.0.0.1:9464");
+	assert_string_equal(config->metrics.listen.host, "127.0.0.1");
+	assert_int_equal(config->metrics.listen.port, 9464);
+	assert_false(config_metrics_chosen(&config->metrics));
 	assert_int_equal(config->listener_count, 1);
 	l = config->listeners;
 	assert_int_equal(l->role, CONFIG_ROLE_FRONT);
@@ -441,6 +366,9 @@ static void assert_everything(const struct config *config)
 	assert_int_equal(config->log_level, LOG_DEBUG);
 	assert_int_equal(config->log_format, LOG_FORMAT_JSON);
 	assert_int_equal(config->log_rate, 0);
+	assert_string_equal(config->metrics.listen.host, "::1");
+	assert_int_equal(config->metrics.listen.port, 9000);
+	assert_true(config_metrics_chosen(&config->metrics));
 	assert_int_equal(config->listener_count, 2);
 	assert_string_equal(l->name, "out-1");
 	assert_int_equal(l->role, CONFIG_ROLE_EGRESS);
@@ -474,72 +402,11 @@ static void assert_everything(const struct config *config)
 	assert_int_equal(l->limits.handshakes, 2000);
 }
 
-static void test_abuse(void **state)
-{
-	static const char text[] =
-		GOOD "    limits: {accepts_per_second: 500, connections_per_source: 50}\n"
-		     "    proxy_protocol: {accept_from: [10.0.0.0/8, '::1'], send: v2, "
-		     "tls: [der, cn]}\n"
-		     "limits: {memory: 1GiB}\n"
-		     "penalties: {max: 1h, min: 1s, certificate: 500ms, denied: off, exempt: [],\n"
-		     "  ipv4_mask: 24, ipv6_mask: 48, sources: 1000, overflow: deny}\n";
-	const struct config_proxy_protocol *pp;
-	struct config *config = NULL;
-
-	load(text, sizeof(text) - 1, &config);
-	assert_clean();
-	pp = &config->listeners[0].proxy_protocol;
-	assert_int_equal(config->listeners[0].limits.accepts_per_second, 500);
-	assert_int_equal(config->listeners[0].limits.connections_per_source, 50);
-	assert_int_equal(pp->accept_from.count, 2);
-	assert_int_equal(pp->accept_from.items[0].bits, 104);
-	assert_int_equal(pp->send, CONFIG_PROXY_HEADER_V2);
-	assert_int_equal(pp->tls_count, 2);
-	assert_int_equal(pp->tls[0], CONFIG_PROXY_TLS_DER);
-	assert_int_equal(config->memory, 1ULL << 30);
-	assert_int_equal(config->penalties.max_ms, 3600000);
-	assert_int_equal(config->penalties.certificate_ms, 500);
-	assert_int_equal(config->penalties.denied_ms, 0);
-	assert_int_equal(config->penalties.not_tls_ms, 2000);
-	assert_int_equal(config->penalties.exempt.count, 0);
-	assert_int_equal(config->penalties.ipv4_mask, 24);
-	assert_int_equal(config->penalties.overflow, CONFIG_OVERFLOW_DENY);
-	config_free(config);
-}
-
-static void test_abuse_mistakes(void **state)
-{
-	static const struct bad_row rows[] = {
-		{ GOOD "    proxy_protocol: {accept_from: [10.0.0.1/8]}\n", 6, 36,
-		  "listeners[0].proxy_protocol.accept_from[0]", "which network is meant?" },
-		{ GOOD "    proxy_protocol: {accept_from: [10.0.0.0/33]}\n", 6, 36,
-		  "listeners[0].proxy_protocol.accept_from[0]", "longer than the address" },
-		{ GOOD "    proxy_protocol: {accept_from: [lb.example]}\n", 6, 36,
-		  "listeners[0].proxy_protocol.accept_from[0]", "not a network" },
-		{ GOOD "    proxy_protocol: {send: v1}\n", 6, 28,
-		  "listeners[0].proxy_protocol.send", "not one of off, v2" },
-		{ GOOD "    proxy_protocol: {tls: [cn, cn]}\n", 6, 32,
-		  "listeners[0].proxy_protocol.tls[1]", "already" },
-		{ GOOD "limits: {memory: 10}\n", 6, 18, "limits.memory", "1MiB to 1024GiB" },
-		{ GOOD "limits: {memory: much}\n", 6, 18, "limits.memory", "512MiB" },
-		{ GOOD "limits: {connections: 10}\n", 6, 10, "limits.connections",
-		  "belongs under 'listeners[].limits'" },
-		{ GOOD "penalties: {min: 2m, max: 1m}\n", 6, 18, "penalties.min",
-		  "more than penalties.max" },
-		{ GOOD "penalties: {certificate: 5}\n", 6, 26, "penalties.certificate", "no unit" },
-		{ "listeners:\n  - {name: a, listen: 'unix:/a', upstream: 'h:1',\n"
-		  "     tls: {certificate: a, key: a, roots: [a]},\n"
-		  "     proxy_protocol: {accept_from: ['::1']}}\n",
-		  4, 36, "listeners[0].proxy_protocol.accept_from", "unix socket" },
-	};
-
-	assert_rows(rows, ARRAY_SIZE(rows));
-}
-
 static void test_everything_yaml(void **state)
 {
 	static const char text[] =
-		"workers: 4\nloop: epoll\nlog: {level: debug, format: json, rate: off}\nlisteners:\n"
+		"workers: 4\nloop: epoll\nlog: {level: debug, format: json, rate: off}\n"
+		"metrics: {listen: '[::1]:9000'}\nlisteners:\n"
 		"  - {name: a, listen: '*:1', upstream: 'h:1',\n"
 		"     tls: &tls {certificate: a, key: a, roots: [a]}}\n"
 		"  - name: out-1\n    role: egress\n    listen: unix:/run/out.sock\n"
@@ -558,11 +425,11 @@ static void test_everything_yaml(void **state)
 	assert_everything(config);
 	/* places, for later checks */
 	assert_int_equal(config->marks.workers.line, 1);
-	assert_int_equal(config->listeners[1].marks.start.line, 7);
-	assert_int_equal(config->listeners[1].marks.upstream.line, 10);
-	assert_int_equal(config->listeners[1].tls.marks.certificate.line, 12);
+	assert_int_equal(config->listeners[1].marks.start.line, 8);
+	assert_int_equal(config->listeners[1].marks.upstream.line, 11);
+	assert_int_equal(config->listeners[1].tls.marks.certificate.line, 13);
 	assert_int_equal(config->listeners[1].tls.marks.certificate.column, 20);
-	assert_int_equal(config->listeners[1].tls.roots.marks[1].line, 16);
+	assert_int_equal(config->listeners[1].tls.roots.marks[1].line, 17);
 	assert_int_equal(config->listeners[1].tls.roots.marks[1].column, 11);
 	config_free(config);
 }
@@ -571,7 +438,7 @@ static void test_everything_json(void **state)
 {
 	static const char text[] =
 		"{\"workers\":4,\"loop\":\"epoll\",\"log\":{\"level\":\"debug\",\"format\":\"json\",\"rate\":\"off\"},\n"
-		"\"sandbox\":\"required\",\"user\":\"sallyport\",\n"
+		"\"sandbox\":\"required\",\"user\":\"sallyport\",\"metrics\":{\"listen\":\"[::1]:9000\"},\n"
 		"\"listeners\":[{\"name\":\"a\",\"listen\":\"*:1\",\"upstream\":\"h:1\",\n"
 		"\t\"tls\":{\"certificate\":\"a\",\"key\":\"a\",\"roots\":[\"a\"]}},\n"
 		"{\"name\":\"out-1\",\"role\":\"egress\",\"listen\":\"unix:\\/run\\/out.sock\",\n"
@@ -762,11 +629,8 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_contradictions),
-		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_no_false_alarm),
 		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_abuse),
-		cmocka_unit_test(test_abuse_mistakes),
 		cmocka_unit_test(test_everything_yaml),
 		cmocka_unit_test(test_everything_json),
 		cmocka_unit_test(test_json_positions),

@@ -41,6 +41,7 @@ void rig_init(struct rig *rig)
 	atomic_init(&rig->snapshot.refs, 1);
 	rig->route.snapshot = &rig->snapshot;
 	rig->route.state = &rig->state;
+	rig->state.stats.of[0] = &rig->share;
 	rig->route.config = &rig->config;
 	pthread_mutex_init(&rig->route.addresses_mutex, NULL);
 }
@@ -73,12 +74,15 @@ int rig_setup(void **state)
 int rig_teardown(void **state)
 {
 	struct rig *rig = *state;
+	uint64_t live = 0;
 	bool clean;
 
 	rig_fini(rig);
-	clean = !rig->worker.pipes.lent_count && !rig->worker.conn_count &&
-		atomic_load(&rig->snapshot.refs) == 1 && !atomic_load(&rig->state.connections) &&
-		!atomic_load(&rig->state.handshakes);
+	for (int i = 0; i < CONN_STATE_COUNT; i++)
+		live += rig->worker.stats.conns[i] + rig->share.conns[i];
+	clean = !live && !rig->worker.stats.held_bytes && !rig->worker.pipes.lent_count &&
+		!rig->worker.conn_count && atomic_load(&rig->snapshot.refs) == 1 &&
+		!atomic_load(&rig->state.connections) && !atomic_load(&rig->state.handshakes);
 	free(rig);
 	return clean ? 0 : -1;
 }
@@ -163,7 +167,9 @@ struct conn *rig_conn(struct rig *rig, int accepted_fd, int dialed_fd)
 	assert_non_null(conn);
 	conn->worker = &rig->worker;
 	conn->route = route_ref(&rig->route);
+	conn->stats = &rig->share;
 	conn->state = CONN_CONNECT;
+	conn_stats_add(conn, conns[CONN_CONNECT], 1);
 	conn->timer.on_fire = on_deadline;
 	conn->accepted.transport = conn->dialed.transport = &transport_plain;
 	conn->accepted.is_client = true;

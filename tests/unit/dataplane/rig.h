@@ -32,6 +32,7 @@ struct rig {
 	struct listener_state state;
 	struct snapshot snapshot;
 	struct route route;
+	struct stats share; /* of the route's counters */
 	struct loop_task turner;
 	unsigned int turns_left;
 	struct clock_fake clock; /* stands still unless the test turns it */

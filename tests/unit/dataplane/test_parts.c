@@ -410,15 +410,16 @@ static void test_socket_options(void **state)
 
 static void test_stats_sum(void **state)
 {
-	struct stats sum = { .accepted = 1 }, one = { .accepted = 2, .bytes_in = 1ULL << 40 };
+	struct stats sum = { .accepted = 1 }, one = { .accepted = 2 };
 
 	(void)state;
+	one.bytes[STATS_IN][STATS_KTLS] = 1ULL << 40;
 	one.closes[CLOSE_DRAIN] = 3;
 	one.refusals[TLS_REFUSAL_COUNT - 1] = 4;
 	stats_sum(&sum, &one);
 	stats_sum(&sum, &one);
 	assert_int_equal(sum.accepted, 5);
-	assert_int_equal(sum.bytes_in, 2ULL << 40);
+	assert_int_equal(stats_bytes(&sum, STATS_IN), 2ULL << 40);
 	assert_int_equal(sum.closes[CLOSE_DRAIN], 6);
 	assert_int_equal(sum.refusals[TLS_REFUSAL_COUNT - 1], 8);
 	stats_add(&sum.accepted, 10);
@@ -515,7 +516,9 @@ static void test_states(void **state)
 static bool step_is_legal(struct rig *rig, enum conn_state from, enum conn_state to)
 {
 	struct loop_timer timer = { 0 };
-	struct conn conn = { .worker = &rig->worker, .route = &rig->route, .timer = timer };
+	struct conn conn = {
+		.worker = &rig->worker, .route = &rig->route, .stats = &rig->share, .timer = timer
+	};
 	pid_t child = fork();
 	int status;
 
@@ -552,6 +555,7 @@ static uint8_t held_bytes[300000], got_bytes[300000];
 
 static void test_hold_grows_and_keeps_the_order(void **state)
 {
+	struct worker worker = { 0 };
 	struct leg leg = { .transport = &transport_plain };
 	size_t at = 0, got = 0, step = 1, most = 512;
 	int fds[2];
@@ -561,7 +565,7 @@ static void test_hold_grows_and_keeps_the_order(void **state)
 	rig_socketpair(fds);
 	rig_small_buffers(fds[0]);
 	leg.watch.fd = fds[0];
-	assert_int_equal(leg_hold(&leg, held_bytes, 0), LEG_OK);
+	assert_int_equal(leg_hold(&leg, &worker, held_bytes, 0), LEG_OK);
 	assert_false(leg_blocked(&leg));
 	while (got < sizeof(held_bytes)) {
 		size_t n = MIN(step, sizeof(held_bytes) - at);
@@ -570,17 +574,18 @@ static void test_hold_grows_and_keeps_the_order(void **state)
 		/* Pieces that grow, some of it flushed in between, some read. Never more room than
 		 * there once was need for. */
 		most = MAX(most, n + (leg.out ? leg.out->end - leg.out->start : 0));
-		assert_int_equal(leg_hold(&leg, held_bytes + at, n), LEG_OK);
+		assert_int_equal(leg_hold(&leg, &worker, held_bytes + at, n), LEG_OK);
 		at += n;
 		step = step * 3 % 40009;
-		assert_int_not_equal(leg_flush(&leg, NULL), LEG_FAILED);
+		assert_int_not_equal(leg_flush(&leg, &worker), LEG_FAILED);
 		r = recv(fds[1], got_bytes + got, 3000, MSG_DONTWAIT);
 		got += r > 0 ? (size_t)r : 0;
 		assert_true(!leg.out || leg.out->capacity <= most);
+		assert_int_equal(worker.stats.held_bytes, leg.out ? leg.out->capacity : 0);
 	}
 	assert_int_equal(got, at);
 	assert_memory_equal(got_bytes, held_bytes, sizeof(held_bytes));
-	assert_int_equal(leg_flush(&leg, NULL), LEG_OK);
+	assert_int_equal(leg_flush(&leg, &worker), LEG_OK);
 	assert_null(leg.out);
 	close(fds[0]);
 	close(fds[1]);
@@ -588,15 +593,17 @@ static void test_hold_grows_and_keeps_the_order(void **state)
 
 static void test_hold_of_a_little_is_little(void **state)
 {
+	struct worker worker = { 0 };
 	struct leg leg = { .transport = &transport_plain };
 
 	(void)state;
-	assert_int_equal(leg_hold(&leg, "abc", 3), LEG_OK);
+	assert_int_equal(leg_hold(&leg, &worker, "abc", 3), LEG_OK);
 	assert_int_equal(leg.out->capacity, 512);
-	assert_int_equal(leg_hold(&leg, held_bytes, 600), LEG_OK);
+	assert_int_equal(leg_hold(&leg, &worker, held_bytes, 600), LEG_OK);
 	assert_int_equal(leg.out->end - leg.out->start, 603);
 	assert_memory_equal(leg.out->bytes, "abc", 3);
-	free(leg.out);
+	held_free(&worker, leg.out);
+	assert_int_equal(worker.stats.held_bytes, 0);
 }
 
 #define IN_FOLDER(fn) cmocka_unit_test_setup_teardown(fn, folder_setup, folder_teardown)

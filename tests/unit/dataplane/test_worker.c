@@ -118,6 +118,7 @@ static void scene_fini(struct scene *s)
 	gate_free(s->gate);
 	assert_int_equal(atomic_load(&s->snapshot.refs), 1);
 	assert_int_equal(atomic_load(&s->state.connections), 0);
+	listener_stats_fini(&s->state.stats);
 	pthread_mutex_destroy(&s->route.addresses_mutex);
 }
 
