@@ -42,4 +42,10 @@
 /* Empty or one-byte records in a row that carry no data forward. */
 #define EMPTY_RECORDS_MAX 1024
 
+/* An HTTP server for operators (admin/http.h): what its clients may hold. A connection is one
+ * request: so long from accept to its last byte, and so long again for the answer. */
+#define HTTP_CONNECTIONS_MAX   64
+#define HTTP_CONNECTION_BYTES  (16 * 1024) /* request line, headers, and their bookkeeping */
+#define HTTP_CONNECTION_MS_MAX 5000
+
 #endif

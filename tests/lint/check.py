@@ -27,7 +27,8 @@ LAYERS = {
     "kern": {"base", "limits", "loop", "tls"},
     "pki": {"base", "limits", "tls"},
     "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "tls", "kern", "pki"},
-    "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane"},
+    "admin": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane"},
+    "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane", "admin"},
 }
 # Headers of libraries that only some folders may use.
 LIBRARY_HOMES = [
@@ -37,6 +38,7 @@ LIBRARY_HOMES = [
     (re.compile(r"yaml\.h"), {"config"}),
     (re.compile(r"curl/|jansson\.h"), {"control"}),
     (re.compile(r"bpf/"), {"kern"}),
+    (re.compile(r"microhttpd\.h"), {"admin"}),
 ]
 BANNED = re.compile(
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|atoi|atol|atof|rand|srand|system|popen|"
