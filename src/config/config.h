@@ -13,6 +13,9 @@
 #include "base/log.h"
 #include "base/parse.h"
 
+/* Where proxy and operator meet if nobody says otherwise. */
+#define ADMIN_SOCKET_DEFAULT "/run/sallyport/admin.sock"
+
 enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
 enum config_reload { CONFIG_RELOAD_AUTO, CONFIG_RELOAD_MANUAL };
 enum config_role { CONFIG_ROLE_FRONT, CONFIG_ROLE_EGRESS };
@@ -108,6 +111,11 @@ struct config_audit {
 	struct config_audit_marks marks;
 };
 
+struct config_admin {
+	char *socket; /* "auto" (ADMIN_SOCKET_DEFAULT if it can be had), "off", or a path */
+	struct config_strings allow_uids; /* decimal numbers */
+};
+
 struct config_marks {
 	struct config_mark workers, loop;
 };
@@ -120,6 +128,7 @@ struct config {
 	enum log_format log_format;
 	unsigned int log_rate; /* lines a second of one event, 0 = off */
 	struct config_audit audit;
+	struct config_admin admin;
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_marks marks;

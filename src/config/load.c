@@ -282,5 +282,7 @@ void config_free(struct config *config)
 		listener_fini(&config->listeners[i]);
 	free(config->listeners);
 	free(config->audit.file);
+	free(config->admin.socket);
+	strings_fini(&config->admin.allow_uids);
 	free(config);
 }

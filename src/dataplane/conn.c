@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "dataplane/audit.h"
 #include "dataplane/conn_log.h"
+#include "dataplane/conn_walk.h"
 #include "dataplane/socket_options.h"
 #include "dataplane/transport.h"
 
@@ -163,6 +164,8 @@ void conn_accept(struct worker *worker, struct route *route, int fd)
 	}
 	if (atomic_fetch_add(&route->state->connections, 1) >= route->config->limits.connections) {
 		atomic_fetch_sub(&route->state->connections, 1);
+		atomic_store_explicit(&route->state->marks.limit_connections_ns,
+				      loop_now_ns(worker->loop), memory_order_relaxed);
 		turn_away(worker, route, fd, CLOSE_LIMIT_CONNECTIONS);
 		return;
 	}
@@ -206,6 +209,7 @@ static bool is_abnormal(enum close_reason reason)
 	case CLOSE_RENEGOTIATION:
 	case CLOSE_KEY_UPDATE_STORM:
 	case CLOSE_EMPTY_RECORDS:
+	case CLOSE_KILLED:
 	case CLOSE_NO_MEMORY: /* what was read may be lost */
 		return true;
 	default:
@@ -247,6 +251,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	loop_timer_cancel(worker->loop, &conn->timer);
 	atomic_fetch_sub(&conn->route->state->connections, 1);
 	route_unref(conn->route);
+	conn_walk_on_gone(worker, conn);
 	list_remove(&conn->node);
 	worker->conn_count--;
 	peer_free(conn->peer);
@@ -376,4 +381,12 @@ void conn_drain(struct conn *conn)
 		conn_end(conn, &conn->accepted, CLOSE_DRAIN, 0);
 	else
 		conn_close(conn, CLOSE_DRAIN);
+}
+
+void conn_kill(struct conn *conn)
+{
+	if (conn->state == CONN_LINGER)
+		conn_close(conn, conn->reason);
+	else
+		conn_end(conn, conn->tls, CLOSE_KILLED, TLS_ALERT_ACCESS_DENIED);
 }

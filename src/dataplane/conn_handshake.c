@@ -313,6 +313,8 @@ void conn_handshake_start(struct conn *conn)
 	conn->counted_handshake = true;
 	conn_set_state(conn, CONN_HANDSHAKE);
 	if (in_flight >= conn->route->config->limits.handshakes) {
+		atomic_store_explicit(&conn->route->state->marks.limit_handshakes_ns,
+				      loop_now_ns(conn->worker->loop), memory_order_relaxed);
 		conn_log_turned_away(conn->worker, conn->route, leg_fd(&conn->accepted),
 				     CLOSE_LIMIT_HANDSHAKES);
 		conn->logged = true;

@@ -5,14 +5,13 @@
  */
 #include "dataplane/conn_log.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "dataplane/audit.h"
+#include "dataplane/conn_info.h"
 #include "dataplane/socket_options.h"
 
 #define OVER_LIMIT_LOG_NS NSEC_PER_SEC
@@ -26,19 +25,9 @@ struct record {
 static void log_client(struct log_line *line, const struct route *route,
 		       const struct in6_addr *from, uint16_t port)
 {
-	char ip[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 8];
+	char text[CONN_CLIENT_TEXT_BYTES];
 
-	if (route->config->listen.is_unix) {
-		log_str(line, "client", "unix");
-		return;
-	}
-	if (IN6_IS_ADDR_V4MAPPED(from)) {
-		inet_ntop(AF_INET, &from->s6_addr[12], ip, sizeof(ip));
-		snprintf(text, sizeof(text), "%s:%u", ip, port);
-	} else {
-		inet_ntop(AF_INET6, from, ip, sizeof(ip));
-		snprintf(text, sizeof(text), "[%s]:%u", ip, port);
-	}
+	conn_client_text(route, from, port, text);
 	log_str(line, "client", text);
 }
 

@@ -72,21 +72,19 @@ void proxy_block_signals(void)
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk */
 }
 
-static enum loop_kind choose_loop(const struct config *config)
+static enum loop_kind choose_loop(const struct config *config, struct err_text *ret_why)
 {
-	struct err_text why;
-
 	if (config->loop == CONFIG_LOOP_EPOLL)
 		return LOOP_EPOLL;
-	if (config->loop == CONFIG_LOOP_IO_URING || loop_io_uring_usable(&why))
+	if (config->loop == CONFIG_LOOP_IO_URING || loop_io_uring_usable(ret_why))
 		return LOOP_IO_URING;
-	log_msg(LOG_INFO, "loop", "epoll instead of io_uring: %s", why.text);
+	log_msg(LOG_INFO, "loop", "epoll instead of io_uring: %s", ret_why->text);
 	return LOOP_EPOLL;
 }
 
 static int make_workers(struct proxy *proxy, const struct config *config, struct err_text *err)
 {
-	enum loop_kind kind = choose_loop(config);
+	enum loop_kind kind = choose_loop(config, &proxy->loop_why);
 	unsigned int count = config->workers;
 
 	if (!count)
@@ -137,6 +135,53 @@ void proxy_stats(const struct proxy *proxy, struct stats *ret)
 	*ret = (struct stats){ 0 };
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
 		stats_sum(ret, &proxy->workers[i]->stats);
+}
+
+int proxy_ask_conns(const struct proxy *proxy, const struct conn_query *query,
+		    struct conn_list *ret)
+{
+	return conn_walk(proxy->workers, proxy->worker_count, query, ret);
+}
+
+void proxy_visit_routes(struct proxy *proxy, void (*visit)(const struct route *route, void *arg),
+			void *arg)
+{
+	struct snapshot *snapshot = proxy_snapshot(proxy);
+
+	for (size_t i = 0; i < snapshot->route_count; i++)
+		visit(&snapshot->routes[i], arg);
+	snapshot_unref(snapshot);
+}
+
+bool proxy_alive(const struct proxy *proxy, unsigned int timeout_ms, struct err_text *ret_why)
+{
+	/* No connection has this number. */
+	const struct conn_query query = { .filter = { .has_id = true, .id = UINT64_MAX },
+					  .deadline_ms = timeout_ms };
+	struct conn_list list;
+	int r = proxy_ask_conns(proxy, &query, &list);
+
+	if (r == 0)
+		conn_list_fini(&list);
+	if (r == 0 && !list.silent_workers)
+		return true;
+	if (r == 0)
+		err_set(ret_why, 0, "%u of %u workers did not answer within %u ms",
+			list.silent_workers, proxy->worker_count, timeout_ms);
+	else
+		err_set(ret_why, 0, "workers can not be asked: %s", strerror(-r));
+	return false;
+}
+
+void proxy_facts(const struct proxy *proxy, struct proxy_facts *ret)
+{
+	*ret = (struct proxy_facts){
+		.workers = proxy->worker_count,
+		.loop = loop_kind(proxy->workers[0]->loop),
+		.loop_why = proxy->loop_why,
+		.started_ns = proxy->started_ns,
+		.draining = proxy->drains > 0,
+	};
 }
 
 static void housekeeping(struct proxy *proxy)
@@ -390,6 +435,7 @@ int proxy_new(const char *config_file, struct config *config, struct proxy **ret
 		proxy_free(proxy);
 		return r;
 	}
+	proxy->started_ns = clock_realtime_ns();
 	watchdog_init(&proxy->watchdog, notify_watchdog_ns());
 	proxy_notify_ready(proxy);
 	*ret = proxy;

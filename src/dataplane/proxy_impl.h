@@ -18,6 +18,9 @@
 #include "dataplane/worker.h"
 #include "dataplane/worker_listen.h"
 
+/* A path and the numbers of ADMIN_UIDS_MAX users. */
+#define SETTINGS_ADMIN_BYTES (128 + ADMIN_UIDS_MAX * 11)
+
 /* What was read at start and stays in force until the next one. */
 struct settings_at_start {
 	unsigned int workers;
@@ -26,6 +29,7 @@ struct settings_at_start {
 	char *audit_file;
 	unsigned int audit_journald, audit_queue_kib;
 	enum config_on_failure audit_on_failure;
+	char admin[SETTINGS_ADMIN_BYTES]; /* the section, as text */
 };
 
 /* Of replacing this process by a new one: upgrade.c. */
@@ -57,7 +61,9 @@ struct proxy {
 	int signal_fd, order_fd;    /* what the main thread waits for */
 	int applied_fd;		    /* workers write when they have carried out a plan */
 	atomic_uint drains_ordered; /* by other threads */
-	unsigned int drains;	    /* orders to drain so far, signals too */
+	atomic_uint drains;	    /* orders to drain so far, signals too */
+	struct err_text loop_why;   /* why the loop is not io_uring; not changed after the start */
+	uint64_t started_ns;	    /* clock_realtime_ns() */
 	struct upgrade upgrade;
 	struct orders reloads;
 	pthread_mutex_t reload_state_mutex;

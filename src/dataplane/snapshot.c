@@ -92,6 +92,7 @@ static int choose_transport(struct route *route, const struct route *previous, s
 		      : all_13		 ? "the kernel has TLS but can not re-key (Linux 6.14 can)"
 					 : ktls->why;
 	}
+	route->transport_why = why;
 	log_transport(route, previous, why);
 	return 0;
 }
@@ -336,6 +337,13 @@ size_t route_addresses(struct route *route, struct upstream_address ret[UPSTREAM
 	memcpy(ret, route->addresses, count * sizeof(*ret));
 	pthread_mutex_unlock(&route->addresses_mutex);
 	return count;
+}
+
+void route_mark_upstream_failed(struct route *route, uint64_t now_ns, int error)
+{
+	atomic_store_explicit(&route->state->marks.upstream_error, error, memory_order_relaxed);
+	atomic_store_explicit(&route->state->marks.upstream_failed_ns, now_ns,
+			      memory_order_relaxed);
 }
 
 static bool any_rule_matches(const struct config_rules *rules, const struct peer *peer)

@@ -28,10 +28,20 @@ struct upstream_address {
 	socklen_t len;
 };
 
+/* When something last happened at a listener, on clock_monotonic_ns(); 0: never. For those who
+ * judge its health; written by any worker. */
+struct listener_marks {
+	atomic_uint_fast64_t upstream_ok_ns, upstream_failed_ns;
+	atomic_int upstream_error; /* errno of the last failure; 0: the name has no address */
+	atomic_uint_fast64_t limit_connections_ns, limit_handshakes_ns;
+	atomic_uint_fast64_t accept_failed_ns;
+};
+
 /* Of one listener, as long as it goes on from snapshot to snapshot under its name. */
 struct listener_state {
 	atomic_uint refs;
 	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
+	struct listener_marks marks;
 };
 
 struct snapshot;
@@ -43,6 +53,11 @@ struct route {
 	struct tls_context *tls;
 	const struct ktls_support *ktls; /* the snapshot's */
 	bool use_ktls_13, use_ktls_12;
+	const char *transport_why; /* … or not: static, or the snapshot's */
+	int unix_fd; /* the listening socket that all workers share, or -1 (borrowed from worker 0)
+		      */
+	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
+	struct listener_marks marks;
 	/* The upstream's addresses, renewed by the control side. */
 	pthread_mutex_t addresses_mutex;
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
@@ -80,6 +95,8 @@ void route_unref(struct route *route);
 int route_renew(struct route *route, bool start, struct err_text *err);
 /* Copies the addresses for one connection; returns their number. */
 size_t route_addresses(struct route *route, struct upstream_address ret[UPSTREAM_ADDRESSES_MAX]);
+/* The upstream could not be reached; `error`: errno, 0 if its name has no address. */
+void route_mark_upstream_failed(struct route *route, uint64_t now_ns, int error);
 /* Whether the rules let this peer in; `ret_why` is static text for the log. */
 bool route_admits(const struct route *route, const struct peer *peer, const char **ret_why);
 

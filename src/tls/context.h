@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "tls/peer.h"
 #include "tls/traffic_keys.h"
 
 struct tls_context;
@@ -43,5 +44,18 @@ int tls_context_new(const struct tls_context_params *params, struct tls_context 
 		    struct err_text *err);
 struct tls_context *tls_context_ref(struct tls_context *context); /* any thread */
 void tls_context_unref(struct tls_context *context);
+
+enum tls_certificate_role {
+	TLS_CERTIFICATE_OWN,	      /* our leaf */
+	TLS_CERTIFICATE_INTERMEDIATE, /* sent with it */
+	TLS_CERTIFICATE_ROOT, /* that peers' chains may end at, or an intermediate beside it */
+};
+
+/* Each certificate that `context` holds in memory (its files may have others by now). `names` are
+ * for people: doubtful bytes in them are replaced. 0, or -ENOMEM: some are missing. Any thread. */
+int tls_context_visit_certificates(const struct tls_context *context,
+				   void (*visit)(enum tls_certificate_role role,
+						 const struct peer *names, void *arg),
+				   void *arg);
 
 #endif

@@ -206,11 +206,11 @@ static int take_serial(struct draft *d, X509 *certificate, char ret[PEER_SERIAL_
 	return 0;
 }
 
-static int64_t not_after(X509 *certificate)
+static int64_t seconds_of(const ASN1_TIME *time)
 {
 	struct tm tm;
 
-	if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) != 1)
+	if (ASN1_TIME_to_tm(time, &tm) != 1)
 		return 0;
 	return timegm(&tm);
 }
@@ -289,7 +289,8 @@ int peer_from_certificate(X509 *certificate, bool strict, struct peer **ret, con
 	if (r)
 		return r;
 	memcpy(peer->serial, serial, sizeof(serial));
-	peer->not_after = not_after(certificate);
+	peer->not_before = seconds_of(X509_get0_notBefore(certificate));
+	peer->not_after = seconds_of(X509_get0_notAfter(certificate));
 	*ret = peer;
 	return 0;
 }

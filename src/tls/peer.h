@@ -20,7 +20,7 @@ struct peer {
 	const char *const *dns;	 /* NULL-ended */
 	const char *const *uris; /* NULL-ended; SPIFFE IDs are here */
 	char serial[PEER_SERIAL_TEXT_BYTES]; /* lower-case hex, no separators */
-	int64_t not_after;		     /* seconds since the epoch */
+	int64_t not_before, not_after;	     /* seconds since the epoch */
 };
 
 void peer_free(struct peer *peer); /* NULL is fine */

@@ -199,6 +199,14 @@ static void test_values(void **state)
 		{ "log: { level: inf }\n" GOOD, 1, 15, "log.level", "did you mean 'info'?" },
 		{ "log: { rate: 0 }\n" GOOD, 1, 14, "log.rate", "from 1 to 1000000 or off" },
 		{ "log: { format: xml }\n" GOOD, 1, 16, "log.format", "auto, text, json" },
+		{ "admin: off\n" GOOD, 1, 8, "admin", "a mapping" },
+		{ "admin: { socket: run/x }\n" GOOD, 1, 18, "admin.socket", "an absolute path" },
+		{ "admin: { socket: \"\" }\n" GOOD, 1, 18, "admin.socket", "empty" },
+		{ "admin: { allow_uids: [0, kafka] }\n" GOOD, 1, 26, "admin.allow_uids[1]",
+		  "id -u NAME" },
+		{ "admin: { allow_uids: [4294967295] }\n" GOOD, 1, 23, "admin.allow_uids[0]",
+		  "the number of a user" },
+		{ "admin: { allow_uids: 5 }\n" GOOD, 1, 22, "admin.allow_uids", "a list" },
 		{ GOOD "    role: fornt\n", 6, 11, "listeners[0].role", "did you mean 'front'?" },
 		{ GOOD "    ktls: yes\n", 6, 11, "listeners[0].ktls", "auto, required, off" },
 		{ GOOD "    timeouts: { handshake: 10 }\n", 6, 28,
@@ -382,6 +390,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config->audit.journald, 0);
 	assert_int_equal(config->audit.on_failure, CONFIG_AUDIT_CONTINUE);
 	assert_int_equal(config->audit.queue_kib, 4096);
+	assert_string_equal(config->admin.socket, "auto");
+	assert_int_equal(config->admin.allow_uids.count, 0);
 	assert_int_equal(config->listener_count, 1);
 	l = config->listeners;
 	assert_int_equal(l->role, CONFIG_ROLE_FRONT);
@@ -415,6 +425,9 @@ static void assert_everything(const struct config *config)
 	assert_int_equal(config->log_level, LOG_DEBUG);
 	assert_int_equal(config->log_format, LOG_FORMAT_JSON);
 	assert_int_equal(config->log_rate, 0);
+	assert_string_equal(config->admin.socket, "/run/a.sock");
+	assert_int_equal(config->admin.allow_uids.count, 2);
+	assert_string_equal(config->admin.allow_uids.items[1], "1000");
 	assert_int_equal(config->listener_count, 2);
 	assert_string_equal(l->name, "out-1");
 	assert_int_equal(l->role, CONFIG_ROLE_EGRESS);
@@ -451,6 +464,7 @@ static void assert_everything(const struct config *config)
 static void test_everything_yaml(void **state)
 {
 	static const char text[] =
+		"admin: {socket: /run/a.sock, allow_uids: [0, 1000]}\n"
 		"workers: 4\nloop: epoll\nlog: {level: debug, format: json, rate: off}\nlisteners:\n"
 		"  - {name: a, listen: '*:1', upstream: 'h:1',\n"
 		"     tls: &tls {certificate: a, key: a, roots: [a]}}\n"
@@ -469,12 +483,12 @@ static void test_everything_yaml(void **state)
 	assert_clean();
 	assert_everything(config);
 	/* places, for later checks */
-	assert_int_equal(config->marks.workers.line, 1);
-	assert_int_equal(config->listeners[1].marks.start.line, 7);
-	assert_int_equal(config->listeners[1].marks.upstream.line, 10);
-	assert_int_equal(config->listeners[1].tls.marks.certificate.line, 12);
+	assert_int_equal(config->marks.workers.line, 2);
+	assert_int_equal(config->listeners[1].marks.start.line, 8);
+	assert_int_equal(config->listeners[1].marks.upstream.line, 11);
+	assert_int_equal(config->listeners[1].tls.marks.certificate.line, 13);
 	assert_int_equal(config->listeners[1].tls.marks.certificate.column, 20);
-	assert_int_equal(config->listeners[1].tls.roots.marks[1].line, 16);
+	assert_int_equal(config->listeners[1].tls.roots.marks[1].line, 17);
 	assert_int_equal(config->listeners[1].tls.roots.marks[1].column, 11);
 	config_free(config);
 }
@@ -483,6 +497,7 @@ static void test_everything_json(void **state)
 {
 	static const char text[] =
 		"{\"workers\":4,\"loop\":\"epoll\",\"log\":{\"level\":\"debug\",\"format\":\"json\",\"rate\":\"off\"},\n"
+		"\"admin\":{\"socket\":\"/run/a.sock\",\"allow_uids\":[0,1000]},\n"
 		"\"listeners\":[{\"name\":\"a\",\"listen\":\"*:1\",\"upstream\":\"h:1\",\n"
 		"\t\"tls\":{\"certificate\":\"a\",\"key\":\"a\",\"roots\":[\"a\"]}},\n"
 		"{\"name\":\"out-1\",\"role\":\"egress\",\"listen\":\"unix:\\/run\\/out.sock\",\n"

@@ -251,6 +251,38 @@ static void test_other_settings(void **state)
 	expect_params(&params, 0, ""); /* a client may come without a certificate */
 }
 
+/* What a walk through a context's certificates saw. */
+struct seen {
+	size_t own, intermediates, roots;
+};
+
+static void see(enum tls_certificate_role role, const struct peer *names, void *arg)
+{
+	struct seen *seen = arg;
+
+	seen->own += role == TLS_CERTIFICATE_OWN && !strcmp(names->cn, "leaf");
+	seen->intermediates += role == TLS_CERTIFICATE_INTERMEDIATE && !strcmp(names->cn, "Middle");
+	seen->roots += role == TLS_CERTIFICATE_ROOT && !strcmp(names->cn, "Root");
+	assert_true(names->not_before < names->not_after);
+	assert_true(names->serial[0]);
+}
+
+static void test_certificates_are_told_of(void **state)
+{
+	struct tls_context_params params = params_of(good.cert, good.key, &good.roots);
+	struct tls_context *context = NULL;
+	struct seen seen = { 0 };
+	struct err_text err;
+
+	(void)state;
+	assert_int_equal(tls_context_new(&params, &context, &err), 0);
+	assert_int_equal(tls_context_visit_certificates(context, see, &seen), 0);
+	tls_context_unref(context);
+	assert_int_equal(seen.own, 1);
+	assert_int_equal(seen.intermediates, 1);
+	assert_int_equal(seen.roots, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_own_certificate),
 		cmocka_unit_test(test_roots),
 		cmocka_unit_test(test_other_settings),
+		cmocka_unit_test(test_certificates_are_told_of),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
