@@ -130,6 +130,7 @@ class Sallyport(Subject):
         config = {
             "workers": 1,
             "loop": self.options.get("loop", "auto"),
+            "admin": {"socket": "off"},
             "listeners": [{
                 "name": "bench",
                 "role": "front",

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "admin/admin.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "cli/cli.h"
@@ -18,16 +19,27 @@
 /* The log's thread runs, and will run until the end. Takes `config`. */
 static int serve(const char *file, struct config *config)
 {
+	const struct admin_options options = { .config = &config->admin,
+					       .config_file = file,
+					       .version = SALLYPORT_VERSION };
 	struct proxy *proxy = NULL;
+	struct admin *admin = NULL;
 	struct err_text err;
+	int r = admin_new(&options, &admin, &err);
 
-	if (proxy_new(file, config, &proxy, &err) < 0) {
+	if (r == 0)
+		r = proxy_new(file, config, &proxy, &err);
+	else
+		config_free(config);
+	if (r == 0)
+		r = admin_start(admin, proxy, &err);
+	if (r == 0)
+		proxy_run(proxy);
+	else
 		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
-		return CLI_FAILED;
-	}
-	proxy_run(proxy);
+	admin_free(admin);
 	proxy_free(proxy);
-	return CLI_OK;
+	return r == 0 ? CLI_OK : CLI_FAILED;
 }
 
 static int run(const char *file)

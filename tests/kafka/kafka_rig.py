@@ -274,6 +274,7 @@ class Door(Daemon):
 workers: 2
 loop: {loop}
 log: {{ level: info, format: text }}
+admin: {{ socket: "off" }}
 listeners:
   - name: kafka
     role: front
