@@ -20,6 +20,7 @@
 #include "dataplane/conn_walk.h"
 #include "dataplane/socket_options.h"
 #include "dataplane/transport.h"
+#include "dataplane/usdt.h"
 
 static void linger_ready(struct conn *conn, struct leg *leg, uint32_t events);
 static void relay_timeout(struct conn *conn);
@@ -182,6 +183,7 @@ void conn_accept(struct worker *worker, struct route *route, int fd)
 		conn_close(conn, CLOSE_NO_MEMORY);
 		return;
 	}
+	USDT_ACCEPT(conn->id, route->config->name);
 	conn_next_step(conn);
 }
 
@@ -244,6 +246,8 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	conn->reason = reason;
 	conn_set_state(conn, CONN_CLOSED);
 	conn_log_closed(conn);
+	USDT_CLOSE(conn->id, conn->route->config->name, close_reason_name(reason),
+		   conn->inbound.bytes, conn->outbound.bytes);
 	stats_add(&worker->stats.closes[reason], 1);
 	release_steps(conn);
 	close_leg(conn, &conn->dialed, reason);

@@ -16,6 +16,7 @@
 #include "dataplane/conn.h"
 #include "dataplane/conn_log.h"
 #include "dataplane/transport.h"
+#include "dataplane/usdt.h"
 
 struct conn_handshake {
 	struct tls_handshake *tls;
@@ -228,6 +229,8 @@ static void on_done(struct conn *conn)
 	conn->secured = true;
 	conn_handshake_free(conn);
 	stats_add(&conn->worker->stats.handshakes, 1);
+	USDT_HANDSHAKE_DONE(conn->id, conn->route->config->name, conn->peer->cn,
+			    conn->summary.version);
 	if (use_transport(conn, keys) != LEG_OK)
 		return;
 	if (!route_admits(conn->route, conn->peer, &why)) {

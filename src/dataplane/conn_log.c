@@ -13,6 +13,7 @@
 #include "dataplane/audit.h"
 #include "dataplane/conn_info.h"
 #include "dataplane/socket_options.h"
+#include "dataplane/usdt.h"
 
 #define OVER_LIMIT_LOG_NS NSEC_PER_SEC
 
@@ -155,6 +156,7 @@ void conn_log_refused(struct conn *conn, const char *reason, const char *detail)
 	struct log_line line;
 
 	conn->logged = true;
+	USDT_REFUSED(conn->id, conn->route->config->name, reason, detail);
 	if (conn->worker->audit)
 		record_refused(conn, peer, reason, detail);
 	log_begin(&line, LOG_WARNING, "refused");
@@ -195,6 +197,7 @@ void conn_log_turned_away(struct worker *worker, const struct route *route, int 
 	uint64_t now_ns = clock_monotonic_ns();
 	struct log_line line;
 
+	USDT_LIMIT(route->config->name, close_reason_name(reason));
 	if (worker->audit)
 		record_turned_away(worker, route, fd, reason);
 	if (now_ns < next_ns)

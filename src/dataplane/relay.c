@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "dataplane/conn.h"
 #include "dataplane/transport.h"
+#include "dataplane/usdt.h"
 
 /* A read that fills this much is bulk: the next one asks for a whole batch, or is spliced. */
 #define RELAY_BULK_BYTES TLS_PLAINTEXT_BYTES_MAX
@@ -313,6 +314,7 @@ void conn_relay_start(struct conn *conn)
 	conn->dialed.readable = conn->dialed.writable = true;
 	conn->active_ns = now_ns;
 	conn_set_state(conn, CONN_RELAY);
+	USDT_RELAY_START(conn->id, conn->accepted.transport->name, conn->dialed.transport->name);
 	relay_turn(conn);
 }
 

@@ -69,6 +69,11 @@ def rule_operations_reasons(_files):
     yield from compared("Why a connection ends", names)
 
 
+def rule_operations_probes(_files):
+    calls = re.findall(r"DTRACE_PROBE\d\(sallyport, (\w+),", source("dataplane/usdt.h"))
+    yield from compared("Probes", set(calls))
+
+
 def rule_operations_conditions(_files):
     names = set(re.findall(r'^\s*X\([A-Z_]+,\s*"(\w+)"', source("admin/health.h"), re.M))
     yield from compared("Conditions", names)
