@@ -135,6 +135,7 @@ class Sallyport(Subject):
             "workers": 1,
             "loop": self.options.get("loop", "auto"),
             "metrics": {"listen": "off"},
+            "admin": {"socket": "off"},
             "listeners": [{
                 "name": "bench",
                 "role": "front",

@@ -12,7 +12,8 @@
 enum cli_exit {
 	CLI_OK = 0,
 	CLI_FAILED = 1,
-	CLI_USAGE = 2, /* a wrong command line or configuration */
+	CLI_USAGE = 2,	  /* a wrong command line or configuration */
+	CLI_NO_PROXY = 3, /* no proxy answers on the admin socket */
 };
 
 struct cli_verb {
@@ -28,11 +29,19 @@ extern const struct cli_verb cli_verbs[];
 extern const char cli_help_text[];
 
 extern const char cli_proxy_help[], cli_check_help[], cli_probe_help[], cli_dev_help[];
+extern const char cli_status_help[], cli_conns_help[], cli_kill_help[], cli_reload_help[],
+	cli_drain_help[], cli_log_level_help[];
 
 int cli_proxy(const struct cli_verb *verb, int argc, char **argv);
 int cli_check(const struct cli_verb *verb, int argc, char **argv);
 int cli_probe(const struct cli_verb *verb, int argc, char **argv);
 int cli_dev(const struct cli_verb *verb, int argc, char **argv);
+int cli_status(const struct cli_verb *verb, int argc, char **argv);
+int cli_conns(const struct cli_verb *verb, int argc, char **argv);
+int cli_kill(const struct cli_verb *verb, int argc, char **argv);
+int cli_reload(const struct cli_verb *verb, int argc, char **argv);
+int cli_drain(const struct cli_verb *verb, int argc, char **argv);
+int cli_log_level(const struct cli_verb *verb, int argc, char **argv);
 int cli_help(const struct cli_verb *verb, int argc, char **argv);
 int cli_version(void);
 

@@ -22,11 +22,20 @@ const char cli_help_text[] =
 	"  dev ca|cert      an embedded CA for laptops and tests\n"
 	"  help [COMMAND]   show this page, or the command's own\n"
 	"\n"
+	"commands to a running proxy, over its admin socket:\n"
+	"  status           is it well; if not: what is wrong, since when, what to do\n"
+	"  conns            who is connected with what\n"
+	"  kill             end connections, by number or by certificate\n"
+	"  reload           read configuration, certificates and keys again\n"
+	"  drain            let live connections finish, then stop\n"
+	"  log-level        show or change what is logged, for a while if you like\n"
+	"\n"
 	"options:\n"
 	"  -h, --help       show this page (after a command: the command's page)\n"
 	"  -V, --version    show the versions of the program and of its libraries\n"
 	"\n"
-	"exit status: 0 all is well; 1 it failed; 2 the command line or configuration is wrong\n"
+	"exit status: 0 all is well; 1 it failed; 2 the command line or configuration is wrong;\n"
+	"3 no running proxy answers\n"
 	"\n"
 	"first steps:\n"
 	"  sallyport dev ca --dir pki\n"
@@ -122,6 +131,99 @@ const char cli_dev_help[] =
 	"  sallyport dev ca --dir pki\n"
 	"  sallyport dev cert --dir pki --cn broker-1 --san dns:localhost --usage server\n"
 	"  sallyport dev cert --dir pki --cn svc-orders --usage client\n";
+
+#define ADMIN_OPTIONS_HELP                                                                         \
+	"      --socket PATH      the proxy's admin.socket; without it the environment's\n"        \
+	"                         SALLYPORT_ADMIN_SOCKET, else /run/sallyport/admin.sock\n"        \
+	"      --json             print the answer as JSON\n"                                      \
+	"  -h, --help             show this page\n"                                                \
+	"\n"                                                                                       \
+	"Root, the proxy's own user and the users of admin.allow_uids may ask.\n"
+
+const char cli_status_help[] =
+	"usage: sallyport status [--socket PATH] [--json]\n"
+	"\n"
+	"Says whether the running proxy is healthy, degraded or failing; for each thing that is\n"
+	"wrong: since when, what it means and what to do; then its versions, its listeners with\n"
+	"their live connections, and the certificate that expires first.\n"
+	"\n"
+	"options:\n" ADMIN_OPTIONS_HELP "\n"
+	"exit status: 0 healthy; 1 degraded or failing; 2 wrong command line; 3 no proxy answers\n";
+
+const char cli_conns_help[] =
+	"usage: sallyport conns [--cn GLOB] [--issuer GLOB] [--serial HEX] [--listener NAME]\n"
+	"                       [--state STATE[,STATE]] [--transport NAME] [--sort ORDER]\n"
+	"                       [--limit N] [--socket PATH] [--json]\n"
+	"\n"
+	"Lists live connections: whose certificate, from where, over which transports, bytes\n"
+	"in (client to upstream) and out, age, time since the last byte, and what each waits\n"
+	"for: 'client_reads' and 'upstream_reads' are readers that take nothing more, for STALL\n"
+	"so far; 'traffic' is a connection with nothing to do. All conditions must match.\n"
+	"\n"
+	"options:\n"
+	"      --cn GLOB          CN of the peer's certificate, as in allow rules: 'svc-*'\n"
+	"      --issuer GLOB      CN of its issuer\n"
+	"      --serial HEX       its serial number\n"
+	"      --listener NAME    of this listener\n"
+	"      --state STATES     handshake, connect, relay, linger\n"
+	"      --transport NAME   of the TLS side: ktls, aead, plain (no keys yet)\n"
+	"      --sort ORDER       age (oldest first, the default), bytes, idle, stall\n"
+	"      --limit N          show at most N, 1 to 100000 (1000)\n" ADMIN_OPTIONS_HELP "\n"
+	"exit status: 0 listed; 1 it failed; 2 wrong command line; 3 no proxy answers\n";
+
+const char cli_kill_help[] =
+	"usage: sallyport kill CONN [--socket PATH] [--json]\n"
+	"       sallyport kill [--cn GLOB] [--issuer GLOB] [--serial HEX] [--listener NAME]\n"
+	"                      [--socket PATH] [--json]\n"
+	"\n"
+	"Ends one connection, by its number from 'sallyport conns', or all that match every\n"
+	"condition. The TLS peer gets the alert access_denied, the other side a reset: neither\n"
+	"takes the cut stream for a whole one. Nothing keeps a client from coming back: deny\n"
+	"rules do.\n"
+	"\n"
+	"options:\n"
+	"      --cn GLOB          CN of the peer's certificate, as in deny rules: 'svc-*'\n"
+	"      --issuer GLOB      CN of its issuer\n"
+	"      --serial HEX       its serial number\n"
+	"      --listener NAME    only of this listener\n" ADMIN_OPTIONS_HELP "\n"
+	"exit status: 0 at least one was ended; 1 none matched, or it failed; 2 wrong command\n"
+	"line; 3 no proxy answers\n";
+
+const char cli_reload_help[] =
+	"usage: sallyport reload [--socket PATH] [--json]\n"
+	"\n"
+	"Makes the running proxy read its configuration, certificates, keys and roots again.\n"
+	"Live connections stay as they are. If anything is wrong nothing changes, and what is\n"
+	"wrong is printed.\n"
+	"\n"
+	"options:\n" ADMIN_OPTIONS_HELP "\n"
+	"exit status: 0 reloaded; 1 refused, and nothing has changed; 2 wrong command line; 3 no\n"
+	"proxy answers\n";
+
+const char cli_drain_help[] =
+	"usage: sallyport drain [--at-once] [--socket PATH] [--json]\n"
+	"\n"
+	"As SIGTERM: the running proxy takes no new connections, live ones may finish within\n"
+	"timeouts.drain, then it stops. Does not wait for that; 'sallyport status' shows what is\n"
+	"left.\n"
+	"\n"
+	"options:\n"
+	"      --at-once          live connections are told to end now\n" ADMIN_OPTIONS_HELP "\n"
+	"exit status: 0 it has begun; 1 it failed; 2 wrong command line; 3 no proxy answers\n";
+
+const char cli_log_level_help[] =
+	"usage: sallyport log-level [LEVEL [--for TIME]] [--socket PATH] [--json]\n"
+	"\n"
+	"Shows or sets the least important lines that the running proxy logs: error, warning,\n"
+	"info or debug. The configuration is not changed: after a restart it counts again.\n"
+	"\n"
+	"options:\n"
+	"      --for TIME         go back by itself after it: 30s, 10m, 2h\n" ADMIN_OPTIONS_HELP
+	"\n"
+	"exit status: 0 done; 1 it failed; 2 wrong command line; 3 no proxy answers\n"
+	"\n"
+	"example:\n"
+	"  sallyport log-level debug --for 10m\n";
 
 int cli_help(const struct cli_verb *verb, int argc, char **argv)
 {

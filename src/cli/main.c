@@ -13,6 +13,13 @@ const struct cli_verb cli_verbs[] = {
 	{ "check", "find every mistake in a configuration", cli_check_help, cli_check },
 	{ "probe", "say what this host and its kernel can do", cli_probe_help, cli_probe },
 	{ "dev", "an embedded CA for laptops and tests", cli_dev_help, cli_dev },
+	{ "status", "say whether the running proxy is well", cli_status_help, cli_status },
+	{ "conns", "list the connections of the running proxy", cli_conns_help, cli_conns },
+	{ "kill", "end connections of the running proxy", cli_kill_help, cli_kill },
+	{ "reload", "make the running proxy read its files again", cli_reload_help, cli_reload },
+	{ "drain", "let the running proxy finish and stop", cli_drain_help, cli_drain },
+	{ "log-level", "show or change what the running proxy logs", cli_log_level_help,
+	  cli_log_level },
 	{ "help", "show the help of a verb", NULL, cli_help },
 	{ NULL, NULL, NULL, NULL },
 };

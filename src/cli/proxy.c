@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "admin/admin.h"
 #include "admin/metrics_server.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -20,25 +21,34 @@
  * connection is taken, that of the metrics too. Takes `config`. */
 static int serve(const char *file, struct config *config)
 {
+	const struct admin_options options = { .config = &config->admin,
+					       .user = config->user,
+					       .config_file = file,
+					       .version = SALLYPORT_VERSION };
 	struct metrics_server *metrics = NULL;
 	struct proxy *proxy = NULL;
+	struct admin *admin = NULL;
 	struct err_text err;
-	int r;
+	int r = admin_new(&options, &admin, &err);
 
-	r = metrics_server_new(&config->metrics, SALLYPORT_VERSION, &metrics, &err);
+	if (r == 0)
+		r = metrics_server_new(&config->metrics, SALLYPORT_VERSION, &metrics, &err);
 	if (r == 0)
 		r = proxy_new(file, config, &proxy, &err);
 	else
 		config_free(config);
 	if (r == 0)
 		r = metrics_server_start(metrics, proxy, &err);
-	if (r < 0)
-		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
-	else
+	if (r == 0)
+		r = admin_start(admin, proxy, &err);
+	if (r == 0)
 		proxy_run(proxy);
+	else
+		log_msg(LOG_ERROR, "start_failed", "%s", err.text);
+	admin_free(admin);
 	metrics_server_free(metrics);
 	proxy_free(proxy);
-	return r < 0 ? CLI_FAILED : CLI_OK;
+	return r == 0 ? CLI_OK : CLI_FAILED;
 }
 
 static int run(const char *file)

@@ -14,6 +14,9 @@
 #include "base/log.h"
 #include "base/parse.h"
 
+/* Where proxy and operator meet if nobody says otherwise. */
+#define ADMIN_SOCKET_DEFAULT "/run/sallyport/admin.sock"
+
 enum config_loop { CONFIG_LOOP_AUTO, CONFIG_LOOP_IO_URING, CONFIG_LOOP_EPOLL };
 enum config_reload { CONFIG_RELOAD_AUTO, CONFIG_RELOAD_MANUAL };
 enum config_sandbox { CONFIG_SANDBOX_AUTO, CONFIG_SANDBOX_REQUIRED, CONFIG_SANDBOX_OFF };
@@ -161,6 +164,11 @@ struct config_metrics {
 	struct config_metrics_marks marks;
 };
 
+struct config_admin {
+	char *socket; /* "auto" (ADMIN_SOCKET_DEFAULT if it can be had), "off", or a path */
+	struct config_strings allow_uids; /* decimal numbers */
+};
+
 struct config_marks {
 	struct config_mark workers, loop, sandbox, user;
 };
@@ -179,6 +187,7 @@ struct config {
 	uint64_t memory; /* bytes that all connections may hold; 0: no limit */
 	struct config_penalties penalties;
 	struct config_metrics metrics;
+	struct config_admin admin;
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_marks marks;

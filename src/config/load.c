@@ -301,5 +301,7 @@ void config_free(struct config *config)
 	free(config->file);
 	free(config->penalties.exempt.items);
 	free(config->metrics.listen_text);
+	free(config->admin.socket);
+	strings_fini(&config->admin.allow_uids);
 	free(config);
 }

@@ -9,13 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "base/util.h"
 #include "config/config.h"
 #include "limits/limits.h"
 
-#define NAME_BYTES_MAX	  64
 #define PATH_BYTES_MAX	  4095
 #define PATTERN_BYTES_MAX 512
+/* sun_path, without its NUL and the ".new" of a proxy that replaces another. */
+#define ADMIN_SOCKET_BYTES_MAX 103
 /* RFC 7301 would allow 255; no registered protocol comes near, and logs hold this many. */
 #define ALPN_BYTES_MAX 31
 
@@ -385,7 +387,7 @@ static const struct schema_key listener_keys[] = {
 	  AT(struct config_listener, name),
 	  MARK(struct config_listener, name),
 	  .min = 1,
-	  .max = NAME_BYTES_MAX,
+	  .max = LISTENER_NAME_MAX,
 	  .refuse = refuse_name,
 	  .help = "what logs call it; no two listeners share one" },
 	{ .name = "role",
@@ -628,6 +630,43 @@ static const struct schema_section metrics_section = {
 	SECTION_OF(metrics_keys),
 	.mark_offset = offsetof(struct config_metrics, marks.start),
 };
+static const char *refuse_admin_socket(const char *text)
+{
+	if (strcmp(text, "auto") == 0 || strcmp(text, "off") == 0)
+		return NULL;
+	if (text[0] != '/')
+		return "auto, off, or an absolute path such as " ADMIN_SOCKET_DEFAULT;
+	return NULL;
+}
+
+static const char *refuse_uid(const char *text)
+{
+	uint64_t uid;
+
+	/* The last one is the kernel's word for "none". */
+	if (parse_u64(text, 0, UINT32_MAX - 1, &uid) < 0)
+		return "the number of a user is expected (id -u NAME prints it)";
+	return NULL;
+}
+
+static const struct schema_key admin_keys[] = {
+	{ .name = "socket",
+	  .kind = SCHEMA_TEXT,
+	  AT(struct config_admin, socket),
+	  .max = ADMIN_SOCKET_BYTES_MAX,
+	  .preset = "auto",
+	  .refuse = refuse_admin_socket,
+	  .help = "auto, off or a path; auto: " ADMIN_SOCKET_DEFAULT " if it can be had" },
+	{ .name = "allow_uids",
+	  .kind = SCHEMA_TEXTS,
+	  AT(struct config_admin, allow_uids),
+	  .max = ADMIN_UIDS_MAX,
+	  .preset = "[]",
+	  .refuse = refuse_uid,
+	  .help = "users (by number) besides root and the proxy's own that may give orders" },
+};
+
+static const struct schema_section admin_section = { SECTION_OF(admin_keys) };
 
 static const struct schema_key root_keys[] = {
 	{ .name = "workers",
@@ -678,6 +717,11 @@ static const struct schema_key root_keys[] = {
 	  AT(struct config, audit),
 	  .section = &audit_section,
 	  .help = "who came, when, and why they went: a stream of its own" },
+	{ .name = "admin",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config, admin),
+	  .section = &admin_section,
+	  .help = "how status, conns, kill and other verbs reach the running proxy" },
 	{ .name = "listeners",
 	  .kind = SCHEMA_SECTIONS,
 	  .required = true,

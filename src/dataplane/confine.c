@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -63,12 +64,23 @@ static void plan_sockets(const struct config_listener *listener, struct sandbox_
 		sandbox_allow_port(plan, DNS_PORT, false);
 }
 
+/* It has been made by now, or there is none. */
+static void plan_default_admin_socket(struct sandbox_plan *plan)
+{
+	if (access(ADMIN_SOCKET_DEFAULT, F_OK) == 0)
+		sandbox_allow_path(plan, ADMIN_SOCKET_DEFAULT, SANDBOX_SOCKET);
+}
+
 static void make_plan(const struct config *config, struct sandbox_plan *plan)
 {
 	plan->mode = mode_of(config->sandbox);
 	plan->user = config->user;
 	sandbox_allow_path(plan, config->file, SANDBOX_READ_REPLACED);
 	sandbox_allow_path(plan, config->audit.file, SANDBOX_WRITE_REPLACED);
+	if (strcmp(config->admin.socket, "auto") == 0)
+		plan_default_admin_socket(plan);
+	else if (strcmp(config->admin.socket, "off") != 0)
+		sandbox_allow_path(plan, config->admin.socket, SANDBOX_SOCKET);
 	/* After an upgrade the successor takes it when its predecessor has gone. */
 	if (config->metrics.listen.port)
 		sandbox_allow_port(plan, config->metrics.listen.port, true);

@@ -17,8 +17,10 @@
 #include "base/util.h"
 #include "dataplane/audit.h"
 #include "dataplane/conn_log.h"
+#include "dataplane/conn_walk.h"
 #include "dataplane/socket_options.h"
 #include "dataplane/transport.h"
+#include "dataplane/usdt.h"
 
 static void linger_ready(struct conn *conn, struct leg *leg, uint32_t events);
 static void relay_timeout(struct conn *conn);
@@ -210,6 +212,7 @@ static void turn_away(struct worker *worker, struct route *route, const struct a
 	if (arrival->counted_handshake)
 		route_leave_handshake(route);
 	gate_leave(worker->gate, arrival->source);
+	route_mark_limit(route, reason, loop_now_ns(worker->loop));
 	stats_add_both(&worker->stats, route->state->stats.of[worker->index], closes[reason], 1);
 	conn_log_turned_away(worker, route, &arrival->ip, arrival->port, reason);
 }
@@ -242,6 +245,7 @@ static void welcome(struct conn *conn)
 		conn_stats_add(conn, handshake_waits, 1);
 		return;
 	}
+	USDT_ACCEPT(conn->id, conn->route->config->name);
 	begin(conn);
 	turnstile_done(&worker->turnstile);
 }
@@ -341,6 +345,7 @@ static bool is_abnormal(enum close_reason reason)
 	case CLOSE_RENEGOTIATION:
 	case CLOSE_KEY_UPDATE_STORM:
 	case CLOSE_EMPTY_RECORDS:
+	case CLOSE_KILLED:
 	case CLOSE_KEY_EXHAUSTED: /* what was read is lost */
 	case CLOSE_NO_MEMORY:	  /* … or may be */
 		return true;
@@ -380,6 +385,8 @@ void conn_close(struct conn *conn, enum close_reason reason)
 		close(TAKE_FD(conn->accepted.watch.fd)); /* not the loop's yet */
 	conn_set_state(conn, CONN_CLOSED);
 	conn_log_closed(conn);
+	USDT_CLOSE(conn->id, conn->route->config->name, close_reason_name(reason),
+		   conn->inbound.bytes, conn->outbound.bytes);
 	conn_stats_add(conn, closes[reason], 1);
 	release_steps(conn);
 	close_leg(conn, &conn->dialed, reason);
@@ -389,6 +396,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	gate_hold(worker->gate, -conn->held_bytes);
 	atomic_fetch_sub(&conn->route->state->connections, 1);
 	route_unref(conn->route);
+	conn_walk_on_gone(worker, conn);
 	list_remove(&conn->node);
 	worker->conn_count--;
 	peer_free(conn->peer);
@@ -520,4 +528,12 @@ void conn_drain(struct conn *conn)
 		conn_end(conn, &conn->accepted, CLOSE_DRAIN, 0);
 	else
 		conn_close(conn, CLOSE_DRAIN);
+}
+
+void conn_kill(struct conn *conn)
+{
+	if (conn->state == CONN_LINGER)
+		conn_close(conn, conn->reason);
+	else
+		conn_end(conn, conn->tls, CLOSE_KILLED, TLS_ALERT_ACCESS_DENIED);
 }

@@ -24,8 +24,10 @@ struct flow {
 	struct leg *from, *to;
 	struct pipe_pair *pipe; /* lent while bytes are inside */
 	uint64_t bytes;
-	uint32_t bulk_reads; /* full reads in a row: decides copy or splice */
-	bool finished;	     /* everything delivered, `to` was told the end */
+	uint64_t delivered;   /* … of these: what left for `to`'s socket (aead: roughly) */
+	uint64_t progress_ns; /* when that last grew */
+	uint32_t bulk_reads;  /* full reads in a row: decides copy or splice */
+	bool finished;	      /* everything delivered, `to` was told the end */
 };
 
 /* Of a connection that came through a balancer which said whose it is. */
@@ -104,6 +106,8 @@ void conn_end(struct conn *conn, struct leg *leg, enum close_reason reason, uint
 void conn_on_leg_failed(struct conn *conn, struct leg *leg);
 /* The proxy is stopping and waited long enough. */
 void conn_drain(struct conn *conn);
+/* An operator wants it gone: the TLS peer is told, the other side gets a reset. */
+void conn_kill(struct conn *conn);
 
 /* Steps; each moves the connection on to the next one when it is done. */
 void conn_header_start(struct conn *conn);
@@ -128,6 +132,8 @@ void conn_connect_free(struct conn *conn);
 void conn_relay_start(struct conn *conn);
 void conn_relay_ready(struct conn *conn, struct leg *leg, uint32_t events);
 void conn_relay_fini(struct conn *conn);
+/* Bytes that `flow` has read and `to` does not take: 0 unless it is blocked. */
+size_t flow_undelivered(const struct flow *flow);
 /* The step after handshake or connect, whichever remains. */
 void conn_next_step(struct conn *conn);
 

@@ -46,6 +46,12 @@ static int dial(struct conn *conn, const struct upstream_address *address)
 	return 0;
 }
 
+static void note_failure(struct conn *conn, int error)
+{
+	stats_add(&conn->worker->stats.upstream_connect_failures, 1);
+	route_mark_upstream_failed(conn->route, loop_now_ns(conn->worker->loop), error);
+}
+
 static void dial_next(struct conn *conn)
 {
 	uint64_t deadline_ns = conn->route->config->timeouts.connect_ms * NSEC_PER_MSEC;
@@ -62,7 +68,7 @@ static void dial_next(struct conn *conn)
 		}
 		conn->error = -r;
 	}
-	conn_stats_add(conn, upstream_connect_failures, 1);
+	note_failure(conn, step->count ? conn->error : 0);
 	conn_end(conn, &conn->accepted,
 		 step->count ? CLOSE_UPSTREAM_REFUSED : CLOSE_UPSTREAM_UNRESOLVED, 0);
 }
@@ -130,6 +136,8 @@ void conn_connect_ready(struct conn *conn, struct leg *leg, uint32_t events)
 	conn_stats_add(conn, upstream_connects, 1);
 	took_ns = loop_now_ns(conn->worker->loop) - conn->connect->started_ns;
 	histogram_add(&conn->stats->connect_time, took_ns);
+	atomic_store_explicit(&conn->route->state->marks.upstream_ok_ns,
+			      loop_now_ns(conn->worker->loop), memory_order_relaxed);
 	conn_connect_free(conn);
 	conn->connected = true;
 	conn_next_step(conn);
@@ -143,7 +151,7 @@ void conn_connect_timeout(struct conn *conn)
 		dial_next(conn);
 		return;
 	}
-	conn_stats_add(conn, upstream_connect_failures, 1);
+	note_failure(conn, ETIMEDOUT);
 	conn_end(conn, &conn->accepted, CLOSE_UPSTREAM_TIMEOUT, 0);
 }
 

@@ -16,6 +16,7 @@
 #include "dataplane/conn.h"
 #include "dataplane/conn_log.h"
 #include "dataplane/transport.h"
+#include "dataplane/usdt.h"
 
 struct conn_handshake {
 	struct conn *conn;
@@ -285,6 +286,8 @@ static void on_done(struct conn *conn)
 	count_handshake(conn);
 	conn_handshake_free(conn);
 	conn_count_memory(conn);
+	USDT_HANDSHAKE_DONE(conn->id, conn->route->config->name, conn->peer->cn,
+			    conn->summary.version);
 	if (use_transport(conn, keys) != LEG_OK)
 		return;
 	if (!route_admits(conn->route, conn->peer, &why)) {
@@ -409,6 +412,8 @@ void conn_handshake_start(struct conn *conn)
 {
 	conn_set_state(conn, CONN_HANDSHAKE);
 	if (!conn->counted_handshake && !route_enter_handshake(conn->route)) {
+		route_mark_limit(conn->route, CLOSE_LIMIT_HANDSHAKES,
+				 loop_now_ns(conn->worker->loop));
 		conn_log_turned_away(conn->worker, conn->route, &conn->client_ip, conn->client_port,
 				     CLOSE_LIMIT_HANDSHAKES);
 		conn->logged = true;

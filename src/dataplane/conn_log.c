@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "dataplane/audit.h"
+#include "dataplane/conn_info.h"
 #include "dataplane/gate.h"
+#include "dataplane/usdt.h"
 
 /* An audit record while it is made. */
 struct record {
@@ -22,13 +24,9 @@ struct record {
 void conn_log_client(struct log_line *line, const struct route *route, const struct in6_addr *from,
 		     uint16_t port)
 {
-	char text[ADDRESS_TEXT_BYTES];
+	char text[CONN_CLIENT_TEXT_BYTES];
 
-	if (route->config->listen.is_unix) {
-		log_str(line, "client", "unix");
-		return;
-	}
-	address_text(from, port, text);
+	conn_client_text(route, from, port, text);
 	log_str(line, "client", text);
 }
 
@@ -162,6 +160,7 @@ void conn_log_refused(struct conn *conn, const char *reason, const char *detail)
 	struct log_line line;
 
 	conn->logged = true;
+	USDT_REFUSED(conn->id, conn->route->config->name, reason, detail);
 	if (conn->worker->audit)
 		record_refused(conn, peer, reason, detail);
 	log_begin(&line, LOG_WARNING, "refused");
@@ -195,6 +194,7 @@ static void record_turned_away(struct worker *worker, const struct route *route,
 void conn_log_turned_away(struct worker *worker, const struct route *route,
 			  const struct in6_addr *from, uint16_t port, enum close_reason reason)
 {
+	USDT_LIMIT(route->config->name, close_reason_name(reason));
 	if (worker->audit)
 		record_turned_away(worker, route, from, port, reason);
 	gate_log_refused(worker->gate, route, from, port, reason);

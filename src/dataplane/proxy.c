@@ -76,21 +76,19 @@ void proxy_block_signals(void)
 	signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk */
 }
 
-static enum loop_kind choose_loop(const struct config *config)
+static enum loop_kind choose_loop(const struct config *config, struct err_text *ret_why)
 {
-	struct err_text why;
-
 	if (config->loop == CONFIG_LOOP_EPOLL)
 		return LOOP_EPOLL;
-	if (config->loop == CONFIG_LOOP_IO_URING || loop_io_uring_usable(&why))
+	if (config->loop == CONFIG_LOOP_IO_URING || loop_io_uring_usable(ret_why))
 		return LOOP_IO_URING;
-	log_msg(LOG_INFO, "loop", "epoll instead of io_uring: %s", why.text);
+	log_msg(LOG_INFO, "loop", "epoll instead of io_uring: %s", ret_why->text);
 	return LOOP_EPOLL;
 }
 
 static int make_workers(struct proxy *proxy, const struct config *config, struct err_text *err)
 {
-	enum loop_kind kind = choose_loop(config);
+	enum loop_kind kind = choose_loop(config, &proxy->loop_why);
 	unsigned int count = config->workers;
 
 	if (!count)
@@ -206,6 +204,33 @@ bool proxy_ready(const struct proxy *proxy, struct err_text *ret_why)
 		return false;
 	}
 	return true;
+}
+
+int proxy_ask_conns(const struct proxy *proxy, const struct conn_query *query,
+		    struct conn_list *ret)
+{
+	return conn_walk(proxy->workers, proxy->worker_count, query, ret);
+}
+
+void proxy_visit_routes(struct proxy *proxy, void (*visit)(const struct route *route, void *arg),
+			void *arg)
+{
+	struct snapshot *snapshot = proxy_snapshot(proxy);
+
+	for (size_t i = 0; i < snapshot->route_count; i++)
+		visit(&snapshot->routes[i], arg);
+	snapshot_unref(snapshot);
+}
+
+void proxy_facts(const struct proxy *proxy, struct proxy_facts *ret)
+{
+	*ret = (struct proxy_facts){
+		.workers = proxy->worker_count,
+		.loop = loop_kind(proxy->workers[0]->loop),
+		.loop_why = proxy->loop_why,
+		.started_ns = proxy->started_ns,
+		.draining = proxy->drains > 0,
+	};
 }
 
 static void housekeeping(struct proxy *proxy)
@@ -452,6 +477,7 @@ int proxy_new(const char *config_file, struct config *config, struct proxy **ret
 		proxy_free(proxy);
 		return r;
 	}
+	proxy->started_ns = clock_realtime_ns();
 	watchdog_init(&proxy->watchdog, notify_watchdog_ns());
 	proxy_notify_ready(proxy);
 	*ret = proxy;

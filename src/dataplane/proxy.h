@@ -11,9 +11,11 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "dataplane/audit.h"
+#include "dataplane/conn_walk.h"
 #include "dataplane/snapshot.h"
 #include "dataplane/stats.h"
 #include "dataplane/worker.h"
+#include "loop/loop.h"
 
 struct proxy;
 
@@ -53,6 +55,26 @@ void proxy_free(struct proxy *proxy);
 
 /* Any thread: sums of all workers' counters, approximate while they run. */
 void proxy_stats(const struct proxy *proxy, struct stats *ret);
+/* Any thread: asks all workers about their connections or ends some: conn_walk(). */
+int proxy_ask_conns(const struct proxy *proxy, const struct conn_query *query,
+		    struct conn_list *ret);
+/* Any thread: each listener's route, borrowed while `visit` runs. */
+void proxy_visit_routes(struct proxy *proxy, void (*visit)(const struct route *route, void *arg),
+			void *arg);
+
+/* Any thread but a worker's: whether all workers answer within `timeout_ms`, or have ended as they
+ * were told to; else `ret_why` says how many do not. */
+bool proxy_alive(const struct proxy *proxy, unsigned int timeout_ms, struct err_text *ret_why);
+
+struct proxy_facts {
+	unsigned int workers;
+	enum loop_kind loop;
+	struct err_text loop_why; /* why it is not io_uring; "" if it is, or was not asked for */
+	uint64_t started_ns;	  /* clock_realtime_ns() */
+	bool draining;
+};
+void proxy_facts(const struct proxy *proxy, struct proxy_facts *ret); /* any thread */
+
 /* Any thread: the configuration in force with its routes; a reference, for snapshot_unref(). */
 struct snapshot *proxy_snapshot(struct proxy *proxy);
 /* Any thread: as SIGHUP does, and waits for it. 0, or -errno with `err`: all is as before
@@ -68,9 +90,6 @@ void proxy_audit_stats(const struct proxy *proxy, struct audit_stats *ret);
 /* Any thread: each worker, for its counters. */
 void proxy_visit_workers(const struct proxy *proxy,
 			 void (*visit)(const struct worker *worker, void *arg), void *arg);
-/* Any thread but a worker's: whether all workers answer within `timeout_ms`, or have ended as they
- * were told to; else `ret_why` names one. */
-bool proxy_alive(const struct proxy *proxy, unsigned int timeout_ms, struct err_text *ret_why);
 /* Any thread: whether new connections are taken; else `ret_why` says why not. */
 bool proxy_ready(const struct proxy *proxy, struct err_text *ret_why);
 /* Any thread: as SIGTERM does; at once: as a second one does. */

@@ -19,6 +19,9 @@
 #include "dataplane/worker.h"
 #include "dataplane/worker_listen.h"
 
+/* A path and the numbers of ADMIN_UIDS_MAX users. */
+#define SETTINGS_ADMIN_BYTES (128 + ADMIN_UIDS_MAX * 11)
+
 /* What was read at start and stays in force until the next one. */
 struct settings_at_start {
 	unsigned int workers;
@@ -31,6 +34,7 @@ struct settings_at_start {
 	enum config_on_failure audit_on_failure;
 	uint64_t penalty_sources;
 	struct endpoint metrics;
+	char admin[SETTINGS_ADMIN_BYTES]; /* the section, as text */
 };
 
 /* Of replacing this process by a new one: upgrade.c. */
@@ -66,6 +70,8 @@ struct proxy {
 	int applied_fd;		    /* workers write when they have carried out a plan */
 	atomic_uint drains_ordered; /* by other threads */
 	atomic_uint drains;	    /* orders to drain so far, signals too; any thread may look */
+	struct err_text loop_why;   /* why the loop is not io_uring; not changed after the start */
+	uint64_t started_ns;	    /* clock_realtime_ns() */
 	struct upgrade upgrade;
 	struct orders reloads;
 	pthread_mutex_t reload_state_mutex;

@@ -45,6 +45,7 @@
 	X(EMPTY_RECORDS, "empty_records", "a flood of records that carry nothing")                 \
 	X(IDLE_TIMEOUT, "idle_timeout", "no byte for timeouts.idle")                               \
 	X(DRAIN, "drain", "the proxy is stopping")                                                 \
+	X(KILLED, "killed", "an operator ended it (sallyport kill)")                               \
 	X(NO_MEMORY, "no_memory", "an allocation failed")                                          \
 	X(INTERNAL, "internal", "an error that should not happen: see the log line")
 

@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "dataplane/conn.h"
 #include "dataplane/transport.h"
+#include "dataplane/usdt.h"
 
 /* A read that fills this much is bulk: the next one asks for a whole batch, or is spliced. */
 #define RELAY_BULK_BYTES TLS_PLAINTEXT_BYTES_MAX
@@ -178,6 +179,24 @@ static enum leg_result move_once(struct conn *conn, struct flow *flow, struct le
 	return copy_once(conn, flow, ret_failed);
 }
 
+size_t flow_undelivered(const struct flow *flow)
+{
+	const struct held *out = flow->to->out;
+
+	return (out ? out->end - out->start : 0) + (flow->pipe ? flow->pipe->bytes : 0);
+}
+
+/* So that an operator can see for how long a reader has taken nothing. */
+static void note_progress(struct conn *conn, struct flow *flow)
+{
+	uint64_t delivered = flow->bytes - MIN(flow_undelivered(flow), flow->bytes);
+
+	if (delivered == flow->delivered)
+		return;
+	flow->delivered = delivered;
+	flow->progress_ns = loop_now_ns(conn->worker->loop);
+}
+
 static enum turn flow_turn(struct conn *conn, struct flow *flow, struct leg **ret_failed)
 {
 	uint64_t stop_at = flow->bytes + RELAY_TURN_BYTES_MAX;
@@ -209,6 +228,7 @@ static enum turn flow_turn(struct conn *conn, struct flow *flow, struct leg **re
 		if (r != LEG_OK)
 			break;
 	}
+	note_progress(conn, flow);
 	if (flow->pipe && !flow->pipe->bytes)
 		give_back_pipe(conn, flow);
 	return r == LEG_FAILED ? TURN_FAILED : TURN_WAIT;
@@ -284,13 +304,20 @@ void conn_relay_ready(struct conn *conn, struct leg *leg, uint32_t events)
 
 void conn_relay_start(struct conn *conn)
 {
-	conn->inbound = (struct flow){ .from = &conn->accepted, .to = &conn->dialed };
-	conn->outbound = (struct flow){ .from = &conn->dialed, .to = &conn->accepted };
+	uint64_t now_ns = loop_now_ns(conn->worker->loop);
+
+	conn->inbound = (struct flow){ .from = &conn->accepted,
+				       .to = &conn->dialed,
+				       .progress_ns = now_ns };
+	conn->outbound = (struct flow){ .from = &conn->dialed,
+					.to = &conn->accepted,
+					.progress_ns = now_ns };
 	conn->task.run = on_task;
 	conn->accepted.readable = conn->accepted.writable = true;
 	conn->dialed.readable = conn->dialed.writable = true;
-	conn->active_ns = loop_now_ns(conn->worker->loop);
+	conn->active_ns = now_ns;
 	conn_set_state(conn, CONN_RELAY);
+	USDT_RELAY_START(conn->id, conn->accepted.transport->name, conn->dialed.transport->name);
 	relay_turn(conn);
 }
 

@@ -96,11 +96,25 @@ static bool audit_differs(const struct settings_at_start *start, const struct co
 	       audit->on_failure != start->audit_on_failure;
 }
 
+static void describe_admin(const struct config_admin *admin, char ret[SETTINGS_ADMIN_BYTES])
+{
+	size_t used = (size_t)snprintf(ret, SETTINGS_ADMIN_BYTES, "%s", admin->socket);
+
+	for (size_t i = 0; i < admin->allow_uids.count && used < SETTINGS_ADMIN_BYTES; i++)
+		used += (size_t)snprintf(ret + used, SETTINGS_ADMIN_BYTES - used, " %s",
+					 admin->allow_uids.items[i]);
+}
+
 /* The keys that this process can not change while it runs, as far as they differ. */
 static void find_restart_keys(const struct proxy *proxy, const struct config *config,
 			      char ret[RELOAD_KEYS_BYTES])
 {
+	char admin[SETTINGS_ADMIN_BYTES];
+
 	ret[0] = 0;
+	describe_admin(&config->admin, admin);
+	if (strcmp(admin, proxy->at_start.admin) != 0)
+		add_word(ret, RELOAD_KEYS_BYTES, "admin");
 	if (config->workers != proxy->at_start.workers)
 		add_word(ret, RELOAD_KEYS_BYTES, "workers");
 	if (config->loop != proxy->at_start.loop)
@@ -272,6 +286,7 @@ int reload_started(struct proxy *proxy, struct err_text *err)
 		 config->user ? config->user : "");
 	if (!proxy->at_start.audit_file)
 		return err_set(err, -ENOMEM, "out of memory");
+	describe_admin(&config->admin, proxy->at_start.admin);
 	pthread_mutex_lock(&proxy->reload_state_mutex);
 	note_success(proxy, "");
 	pthread_mutex_unlock(&proxy->reload_state_mutex);

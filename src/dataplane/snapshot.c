@@ -92,6 +92,7 @@ static int choose_transport(struct route *route, const struct route *previous, s
 		      : all_13		 ? "the kernel has TLS but can not re-key (Linux 6.14 can)"
 					 : ktls->why;
 	}
+	route->transport_why = why;
 	log_transport(route, previous, why);
 	return 0;
 }
@@ -356,6 +357,23 @@ void route_leave_handshake(struct route *route)
 bool route_trusts_header_from(const struct route *route, const struct in6_addr *address)
 {
 	return cidr_list_contains(&route->config->proxy_protocol.accept_from, address);
+}
+
+void route_mark_limit(struct route *route, enum close_reason reason, uint64_t now_ns)
+{
+	struct listener_marks *marks = &route->state->marks;
+
+	if (reason == CLOSE_LIMIT_CONNECTIONS)
+		atomic_store_explicit(&marks->limit_connections_ns, now_ns, memory_order_relaxed);
+	else if (reason == CLOSE_LIMIT_HANDSHAKES)
+		atomic_store_explicit(&marks->limit_handshakes_ns, now_ns, memory_order_relaxed);
+}
+
+void route_mark_upstream_failed(struct route *route, uint64_t now_ns, int error)
+{
+	atomic_store_explicit(&route->state->marks.upstream_error, error, memory_order_relaxed);
+	atomic_store_explicit(&route->state->marks.upstream_failed_ns, now_ns,
+			      memory_order_relaxed);
 }
 
 static bool any_rule_matches(const struct config_rules *rules, const struct peer *peer)

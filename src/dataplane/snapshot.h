@@ -30,12 +30,22 @@ struct upstream_address {
 	socklen_t len;
 };
 
+/* When something last happened at a listener, on clock_monotonic_ns(); 0: never. For those who
+ * judge its health; written by any worker. */
+struct listener_marks {
+	atomic_uint_fast64_t upstream_ok_ns, upstream_failed_ns;
+	atomic_int upstream_error; /* errno of the last failure; 0: the name has no address */
+	atomic_uint_fast64_t limit_connections_ns, limit_handshakes_ns;
+	atomic_uint_fast64_t accept_failed_ns;
+};
+
 /* Of one listener, as long as it goes on from snapshot to snapshot under its name. */
 struct listener_state {
 	atomic_uint refs;
 	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
 	struct rate accept_rate;
 	struct listener_stats stats;
+	struct listener_marks marks;
 };
 
 struct snapshot;
@@ -47,6 +57,11 @@ struct route {
 	struct tls_context *tls;
 	const struct ktls_support *ktls; /* the snapshot's */
 	bool use_ktls_13, use_ktls_12;
+	const char *transport_why; /* … or not: static, or the snapshot's */
+	int unix_fd; /* the listening socket that all workers share, or -1 (borrowed from worker 0)
+		      */
+	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
+	struct listener_marks marks;
 	/* The upstream's addresses, renewed by the control side. */
 	pthread_mutex_t addresses_mutex;
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
@@ -90,6 +105,10 @@ bool route_enter_handshake(struct route *route);
 void route_leave_handshake(struct route *route);
 /* Whether this is a balancer that tells us who its clients are. */
 bool route_trusts_header_from(const struct route *route, const struct in6_addr *address);
+/* Somebody was turned away for this; reasons that are no limit of the listener's leave no mark. */
+void route_mark_limit(struct route *route, enum close_reason reason, uint64_t now_ns);
+/* The upstream could not be reached; `error`: errno, 0 if its name has no address. */
+void route_mark_upstream_failed(struct route *route, uint64_t now_ns, int error);
 /* Whether the rules let this peer in; `ret_why` is static text for the log. */
 bool route_admits(const struct route *route, const struct peer *peer, const char **ret_why);
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "dataplane/conn.h"
+#include "dataplane/conn_walk.h"
 #include "dataplane/worker_listen.h"
 
 /* Cipher contexts (about 1 KiB each) that active connections of a worker share. */
@@ -29,6 +30,7 @@ int worker_new(unsigned int index, enum loop_kind kind, struct gate *gate, struc
 	worker->index = index;
 	worker->gate = gate;
 	list_init(&worker->conns);
+	list_init(&worker->walks);
 	list_init(&worker->listeners);
 	list_init(&worker->ending);
 	pipe_pool_init(&worker->pipes);
@@ -166,6 +168,8 @@ void worker_check_end(struct worker *worker)
 {
 	if (!worker->draining || worker->conn_count || !list_empty(&worker->ending))
 		return;
+	worker->stopping = true;
+	conn_walk_on_stop(worker);
 	loop_timer_cancel(worker->loop, &worker->drain_timer);
 	loop_stop(worker->loop);
 }

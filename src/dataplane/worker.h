@@ -37,6 +37,7 @@ struct worker {
 	struct pipe_pool pipes;
 	struct audit *audit;	/* the proxy's, NULL: none */
 	struct list_node conns; /* live, oldest first */
+	struct list_node walks; /* who goes through them in slices: conn_walk.c */
 	uint64_t conn_count, next_conn_id;
 	struct list_node listeners, ending; /* struct worker_listener: worker_listen.c */
 	atomic_uint_fast64_t generation;    /* of the snapshot that new connections get */
@@ -47,6 +48,7 @@ struct worker {
 	struct loop_timer drain_timer;
 	uint64_t drain_ns, drain_deadline_ms; /* when the order came, and the longest it allows */
 	bool draining;
+	bool stopping; /* … and the last connection has gone */
 };
 
 /* Creates the loop and the buffers; it listens to nothing yet. `gate` is borrowed. 0 or -errno with

@@ -64,6 +64,8 @@ static void start_backoff(struct worker_listener *listener)
 {
 	struct loop *loop = listener->worker->loop;
 
+	atomic_store_explicit(&listener->route->state->marks.accept_failed_ns, loop_now_ns(loop),
+			      memory_order_relaxed);
 	stats_add_both(&listener->worker->stats, share_of(listener), accept_backoffs, 1);
 	loop_timer_set(loop, &listener->backoff,
 		       loop_now_ns(loop) + ACCEPT_BACKOFF_MS * NSEC_PER_MSEC);

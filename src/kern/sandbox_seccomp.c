@@ -85,6 +85,7 @@ static const char *const allowed[] = {
 	"faccessat2",
 	"fcntl",
 	"fdatasync",
+	"flock",
 	"fstat",
 	"fstatfs",
 	"fsync",

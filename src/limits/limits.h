@@ -7,6 +7,7 @@
 
 #define WORKERS_MAX	       256
 #define LISTENERS_MAX	       256
+#define LISTENER_NAME_MAX      64 /* bytes */
 #define CONNECTIONS_MAX	       1000000 /* a listener */
 #define UPSTREAM_ADDRESSES_MAX 8
 #define CONFIG_FILE_BYTES_MAX  (1024 * 1024)
@@ -22,6 +23,14 @@
 #define NETWORKS_MAX	       256 /* in one list of the configuration */
 #define ACCEPTS_PER_SECOND_MAX 1000000
 #define PENALTY_SOURCES_MAX    (16 * 1024 * 1024)
+#define ADMIN_UIDS_MAX	       64
+
+#define HEALTH_CONDITIONS_MAX 512
+#define HEALTH_WORKER_MS      2000 /* a worker that takes longer to answer is silent */
+/* What an operator may ask of running workers at once. */
+#define CONN_LIST_MAX	  100000 /* connections told of in one answer; the others are counted */
+#define CONN_SLICE	  256	 /* looked at by a worker before it serves its traffic again */
+#define CONN_REQUESTS_MAX 8	 /* answers in the making */
 
 /* What a peer may make us hold or do before it has proved who it is. */
 #define HANDSHAKE_BYTES_MAX	   (128 * 1024) /* all handshake bytes one peer may send */

@@ -14,7 +14,7 @@ import pytest
 from certs import DAY, Authority, now
 from proxyrig import BINARY, REPO
 
-VERBS = ["proxy", "check", "probe", "dev", "help"]
+VERBS = ["proxy", "check", "probe", "dev", "status", "conns", "kill", "reload", "drain", "log-level", "help"]
 OK, FAILED, USAGE = 0, 1, 2
 PATIENCE = 120  # seconds; a hang must fail, slowness must not
 KEY_TYPES = {"ec-p256": "prime256v1", "ec-p384": "secp384r1", "ed25519": "ED25519", "rsa-2048": "2048 bit",

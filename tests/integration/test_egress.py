@@ -10,6 +10,7 @@ import certs
 import pytest
 import rawtls
 import tlswire as wire
+from adminrig import Operator, socket_folder
 from door import SERVER_NAME
 from proxyrig import KTLS, TRANSPORT, Proxy
 from rawserver import RawServer
@@ -27,7 +28,7 @@ def client_tls(pki):
 class Egress:
     """An egress listener before a Manual service, whose connections speak TLS as a test wishes."""
 
-    def __init__(self, folder, pki, loop, handshake="10m"):
+    def __init__(self, folder, pki, loop, handshake="10m", process=None):
         self.pki, self.service = pki, Manual()
         self.server = pki.intermediate.issue("broker-1", dns=[SERVER_NAME], usage="server")
         self.listener = {
@@ -37,7 +38,7 @@ class Egress:
             "tls": client_tls(pki),
             "timeouts": {"handshake": handshake, "linger": "300ms"},
         }
-        self.proxy = Proxy(folder, [self.listener], loop=loop, workers=1)
+        self.proxy = Proxy(folder, [self.listener], loop=loop, workers=1, **(process or {}))
 
     def connect(self):
         """A plain client, its name in the log, and the accepted TCP connection of the service."""
@@ -77,6 +78,39 @@ def egress(module_egress):
     module_egress.service.idle()
     module_egress.proxy.wait_quiet()
     module_egress.proxy.check_log()
+
+
+@pytest.fixture
+def operated(loop, pki, tmp_path):
+    """An egress of the test's own, and its operator."""
+    with socket_folder() as folder:
+        operator = Operator(folder / "admin.sock")
+        egress = Egress(tmp_path, pki, loop, process=operator.process())
+        try:
+            egress.proxy.start()
+            yield egress, operator
+            egress.proxy.stop()
+        finally:
+            egress.proxy.kill()
+            egress.service.close()
+
+
+def test_killed_by_an_operator(operated):
+    """The server is told by an alert, the plain client by a reset; before there are keys too."""
+    egress, operator = operated
+    sock, name, server = egress.pair()
+    with sock, server:
+        (conn,) = operator.conns("--cn", "broker-1", "--transport", TRANSPORT)
+        assert (conn["client"], conn["client_transport"]) == (name, "plain")
+        operator.run("kill", "--cn", "broker-1")
+        server.expect_end("access_denied")
+        assert end_of(sock) == "reset"
+    assert egress.proxy.line_of(name)["reason"] == "killed"
+    sock, name, up = egress.connect()
+    with sock, up:
+        operator.run("kill", operator.conns("--state", "handshake")[0]["conn"])
+        assert end_of(sock) == "reset"
+    assert egress.proxy.line_of(name)["reason"] == "killed"
 
 
 def test_handshake_and_both_directions(egress):

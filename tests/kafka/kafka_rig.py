@@ -275,6 +275,7 @@ workers: 2
 loop: {loop}
 log: {{ level: info, format: text }}
 metrics: {{ listen: off }}
+admin: {{ socket: "off" }}
 listeners:
   - name: kafka
     role: front

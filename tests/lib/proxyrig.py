@@ -126,9 +126,10 @@ class Successor:
 
 class Proxy:
     """A running proxy. `listeners`: dictionaries of the configuration; ktls, splice and a port are
-    filled in. `top`: more keys beside them. `stderr`: a descriptor instead of the rig's log,
-    whose path `on_log` is then called with; `before_exec` is called in the new process; `env`: more
-    of the environment. `metrics`: an address to ask; None: the key is left out."""
+    filled in, and no admin socket. `top`: more keys beside them. `stderr`: a descriptor instead of
+    the rig's log, whose path `on_log` is then called with; `before_exec` is called in the new
+    process; `env`: more of the environment. `metrics`: an address to ask; None: the key is left
+    out."""
 
     def __init__(self, folder, listeners, loop="auto", workers=2, nofile=None, top=None,
                  stderr=None, on_log=None, before_exec=None, env=None, metrics="off"):
@@ -141,7 +142,7 @@ class Proxy:
             listener.setdefault("listen", f"127.0.0.1:{free_port()}")
             self.listeners[listener["name"]] = listener
         self.config = {"workers": workers, "loop": loop, "log": {"level": "info", "format": "json"},
-                       "listeners": listeners}
+                       "admin": {"socket": "off"}, "listeners": listeners}
         if metrics:
             self.config["metrics"] = {"listen": metrics}
         for key, value in (top or {}).items():

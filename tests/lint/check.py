@@ -37,7 +37,7 @@ LIBRARY_HOMES = [
     (re.compile(r"openssl/(?!crypto\.h|opensslv\.h)"), {"tls", "pki"}),
     (re.compile(r"liburing\.h"), {"loop", "cli"}),
     (re.compile(r"yaml\.h"), {"config"}),
-    (re.compile(r"curl/|jansson\.h"), {"control"}),
+    (re.compile(r"curl/|jansson\.h"), {"cli", "control"}),
     (re.compile(r"seccomp\.h|linux/(landlock|seccomp|capability)\.h"), {"kern"}),
     (re.compile(r"bpf/"), {"kern"}),
     (re.compile(r"microhttpd\.h"), {"admin"}),

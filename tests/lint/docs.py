@@ -69,6 +69,16 @@ def rule_operations_reasons(_files):
     yield from compared("Why a connection ends", names)
 
 
+def rule_operations_probes(_files):
+    calls = re.findall(r"DTRACE_PROBE\d\(sallyport, (\w+),", source("dataplane/usdt.h"))
+    yield from compared("Probes", set(calls))
+
+
+def rule_operations_conditions(_files):
+    names = set(re.findall(r'^\s*X\([A-Z_]+,\s*"(\w+)"', source("admin/health.h"), re.M))
+    yield from compared("Conditions", names)
+
+
 def rule_named_files_exist(_files):
     """A promise names the test that shows it, as FILE or FILE::TEST; both are there."""
     pages = [ROOT / "SECURITY.md", ROOT / "docs" / "threat-model.md", ROOT / "docs" / "architecture.md", OPERATIONS]

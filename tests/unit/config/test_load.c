@@ -141,6 +141,14 @@ static void test_values(void **state)
 		{ "log: { level: inf }\n" GOOD, 1, 15, "log.level", "did you mean 'info'?" },
 		{ "log: { rate: 0 }\n" GOOD, 1, 14, "log.rate", "from 1 to 1000000 or off" },
 		{ "log: { format: xml }\n" GOOD, 1, 16, "log.format", "auto, text, json" },
+		{ "admin: off\n" GOOD, 1, 8, "admin", "a mapping" },
+		{ "admin: { socket: run/x }\n" GOOD, 1, 18, "admin.socket", "an absolute path" },
+		{ "admin: { socket: \"\" }\n" GOOD, 1, 18, "admin.socket", "empty" },
+		{ "admin: { allow_uids: [0, kafka] }\n" GOOD, 1, 26, "admin.allow_uids[1]",
+		  "id -u NAME" },
+		{ "admin: { allow_uids: [4294967295] }\n" GOOD, 1, 23, "admin.allow_uids[0]",
+		  "the number of a user" },
+		{ "admin: { allow_uids: 5 }\n" GOOD, 1, 22, "admin.allow_uids", "a list" },
 		{ GOOD "    role: fornt\n", 6, 11, "listeners[0].role", "did you mean 'front'?" },
 		{ GOOD "    ktls: yes\n", 6, 11, "listeners[0].ktls", "auto, required, off" },
 		{ GOOD "    timeouts: { handshake: 10 }\n", 6, 28,
@@ -315,6 +323,8 @@ static void test_defaults(void **state)
 	assert_string_equal(config->metrics.listen.host, "127.0.0.1");
 	assert_int_equal(config->metrics.listen.port, 9464);
 	assert_false(config_metrics_chosen(&config->metrics));
+	assert_string_equal(config->admin.socket, "auto");
+	assert_int_equal(config->admin.allow_uids.count, 0);
 	assert_int_equal(config->listener_count, 1);
 	l = config->listeners;
 	assert_int_equal(l->role, CONFIG_ROLE_FRONT);
@@ -369,6 +379,9 @@ static void assert_everything(const struct config *config)
 	assert_string_equal(config->metrics.listen.host, "::1");
 	assert_int_equal(config->metrics.listen.port, 9000);
 	assert_true(config_metrics_chosen(&config->metrics));
+	assert_string_equal(config->admin.socket, "/run/a.sock");
+	assert_int_equal(config->admin.allow_uids.count, 2);
+	assert_string_equal(config->admin.allow_uids.items[1], "1000");
 	assert_int_equal(config->listener_count, 2);
 	assert_string_equal(l->name, "out-1");
 	assert_int_equal(l->role, CONFIG_ROLE_EGRESS);
@@ -417,7 +430,8 @@ static void test_everything_yaml(void **state)
 		"    splice: off\n    allow:\n      - cn: \"svc-*\"\n"
 		"      - {uri: spiffe://a/*, issuer_cn: 'Root [AB]'}\n    deny: [{dns: bad.*}]\n"
 		"    timeouts: {handshake: 1500ms, idle: 1h, drain: off}\n"
-		"    limits: {connections: 5}\nsandbox: required\nuser: sallyport\n";
+		"    limits: {connections: 5}\nsandbox: required\nuser: sallyport\n"
+		"admin: {socket: /run/a.sock, allow_uids: [0, 1000]}\n";
 	struct config *config = NULL;
 
 	load(text, sizeof(text) - 1, &config);
@@ -438,7 +452,8 @@ static void test_everything_json(void **state)
 {
 	static const char text[] =
 		"{\"workers\":4,\"loop\":\"epoll\",\"log\":{\"level\":\"debug\",\"format\":\"json\",\"rate\":\"off\"},\n"
-		"\"sandbox\":\"required\",\"user\":\"sallyport\",\"metrics\":{\"listen\":\"[::1]:9000\"},\n"
+		"\"sandbox\":\"required\",\"user\":\"sallyport\",\"metrics\":{\"listen\":\"[::1]:9000\"},"
+		"\"admin\":{\"socket\":\"/run/a.sock\",\"allow_uids\":[0,1000]},\n"
 		"\"listeners\":[{\"name\":\"a\",\"listen\":\"*:1\",\"upstream\":\"h:1\",\n"
 		"\t\"tls\":{\"certificate\":\"a\",\"key\":\"a\",\"roots\":[\"a\"]}},\n"
 		"{\"name\":\"out-1\",\"role\":\"egress\",\"listen\":\"unix:\\/run\\/out.sock\",\n"

@@ -26,6 +26,8 @@ void rig_init(struct rig *rig)
 					  .realtime_ns = 1000 * NSEC_PER_SEC };
 	clock_set_fake(&rig->clock);
 	list_init(&rig->worker.conns);
+	list_init(&rig->worker.walks);
+	list_init(&rig->worker.ending);
 	pipe_pool_init(&rig->worker.pipes);
 	/* From malloc, so that a sanitizer sees both ends of it. */
 	rig->worker.buffer = malloc(WORKER_BUFFER_BYTES);

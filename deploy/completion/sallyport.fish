@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of sallyport for fish; a test keeps it equal to --help.
+
+function __sallyport_verb -d 'Whether one of these verbs is on the command line'
+    set -l words (commandline -opc)
+    test (count $words) -ge 2; and contains -- $words[2] $argv
+end
+
+function __sallyport_no_verb
+    test (count (commandline -opc)) -lt 2
+end
+
+set -l admin status conns kill reload drain log-level
+set -l filter conns kill
+
+complete -c sallyport -f
+complete -c sallyport -s h -l help -d 'Show the page of the command'
+complete -c sallyport -n __sallyport_no_verb -s V -l version -d 'Show versions'
+
+complete -c sallyport -n __sallyport_no_verb -a proxy -d 'Run the proxy of a configuration'
+complete -c sallyport -n __sallyport_no_verb -a check -d 'Find every mistake in a configuration'
+complete -c sallyport -n __sallyport_no_verb -a probe -d 'Say what this host and its kernel can do'
+complete -c sallyport -n __sallyport_no_verb -a dev -d 'An embedded CA for laptops and tests'
+complete -c sallyport -n __sallyport_no_verb -a status -d 'Say whether the running proxy is well'
+complete -c sallyport -n __sallyport_no_verb -a conns -d 'List the connections of the running proxy'
+complete -c sallyport -n __sallyport_no_verb -a kill -d 'End connections of the running proxy'
+complete -c sallyport -n __sallyport_no_verb -a reload -d 'Make the running proxy read its files again'
+complete -c sallyport -n __sallyport_no_verb -a drain -d 'Let the running proxy finish and stop'
+complete -c sallyport -n __sallyport_no_verb -a log-level -d 'Show or change what the running proxy logs'
+complete -c sallyport -n __sallyport_no_verb -a help -d 'Show the help of a verb'
+
+complete -c sallyport -n '__sallyport_verb proxy' -s c -l config -r -F -d 'The configuration'
+complete -c sallyport -n '__sallyport_verb check' -F
+complete -c sallyport -n '__sallyport_verb check' -l schema -d 'Print every key'
+complete -c sallyport -n '__sallyport_verb check probe dev' -l json -d 'Print JSON'
+
+complete -c sallyport -n '__sallyport_verb dev' -a 'ca cert'
+complete -c sallyport -n '__sallyport_verb dev' -l dir -r -F -d 'The directory of the CA'
+complete -c sallyport -n '__sallyport_verb dev' -l cn -x -d 'Common name'
+complete -c sallyport -n '__sallyport_verb dev' -l san -x -d 'Alternative names'
+complete -c sallyport -n '__sallyport_verb dev' -l usage -x -a 'client server both' -d 'What it is for'
+complete -c sallyport -n '__sallyport_verb dev' -l days -x -d 'Days of life'
+complete -c sallyport -n '__sallyport_verb dev' -l key -x -a 'ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096' -d 'Type of the key'
+complete -c sallyport -n '__sallyport_verb dev' -l name -x -d 'Base of the file names'
+complete -c sallyport -n '__sallyport_verb dev' -l force -d 'Replace files'
+
+complete -c sallyport -n "__sallyport_verb $admin" -l socket -r -F -d 'The admin socket of the proxy'
+complete -c sallyport -n "__sallyport_verb $admin" -l json -d 'Print the answer as JSON'
+complete -c sallyport -n "__sallyport_verb $filter" -l cn -x -d "CN of the peer's certificate"
+complete -c sallyport -n "__sallyport_verb $filter" -l issuer -x -d 'CN of its issuer'
+complete -c sallyport -n "__sallyport_verb $filter" -l serial -x -d 'Its serial number'
+complete -c sallyport -n "__sallyport_verb $filter" -l listener -x -d 'Only of this listener'
+complete -c sallyport -n '__sallyport_verb conns' -l state -x -a 'handshake connect relay linger' -d 'In these states'
+complete -c sallyport -n '__sallyport_verb conns' -l transport -x -a 'ktls aead plain' -d 'Of the TLS side'
+complete -c sallyport -n '__sallyport_verb conns' -l sort -x -a 'age bytes idle stall' -d 'What comes first'
+complete -c sallyport -n '__sallyport_verb conns' -l limit -x -d 'Show at most so many'
+complete -c sallyport -n '__sallyport_verb drain' -l at-once -d 'Live connections end now'
+complete -c sallyport -n '__sallyport_verb log-level' -l for -x -a '10m 1h' -d 'Go back by itself'
+complete -c sallyport -n '__sallyport_verb log-level' -a 'error warning info debug'
+complete -c sallyport -n '__sallyport_verb help' -a 'proxy check probe dev status conns kill reload drain log-level help'
