@@ -31,7 +31,7 @@ _sallyport_options() {
 	check) echo "--json --schema" ;;
 	probe) echo "--json" ;;
 	dev) echo "--dir --cn --san --usage --days --key --name --force --json" ;;
-	status | reload) echo "--socket --json" ;;
+	status | reload | upgrade) echo "--socket --json" ;;
 	conns) echo "--cn --issuer --serial --listener --state --transport --sort --limit --socket --json" ;;
 	kill) echo "--cn --issuer --serial --listener --socket --json" ;;
 	drain) echo "--at-once --socket --json" ;;
@@ -41,7 +41,7 @@ _sallyport_options() {
 }
 
 _sallyport() {
-	local verbs="proxy check probe dev status conns kill reload drain log-level help"
+	local verbs="proxy check probe dev status conns kill reload upgrade drain log-level help"
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
 
 	COMPREPLY=()

@@ -10,7 +10,7 @@ function __sallyport_no_verb
     test (count (commandline -opc)) -lt 2
 end
 
-set -l admin status conns kill reload drain log-level
+set -l admin status conns kill reload upgrade drain log-level
 set -l filter conns kill
 
 complete -c sallyport -f
@@ -25,6 +25,7 @@ complete -c sallyport -n __sallyport_no_verb -a status -d 'Say whether the runni
 complete -c sallyport -n __sallyport_no_verb -a conns -d 'List the connections of the running proxy'
 complete -c sallyport -n __sallyport_no_verb -a kill -d 'End connections of the running proxy'
 complete -c sallyport -n __sallyport_no_verb -a reload -d 'Make the running proxy read its files again'
+complete -c sallyport -n __sallyport_no_verb -a upgrade -d 'Have a new process take over from the running proxy'
 complete -c sallyport -n __sallyport_no_verb -a drain -d 'Let the running proxy finish and stop'
 complete -c sallyport -n __sallyport_no_verb -a log-level -d 'Show or change what the running proxy logs'
 complete -c sallyport -n __sallyport_no_verb -a help -d 'Show the help of a verb'
@@ -57,4 +58,4 @@ complete -c sallyport -n '__sallyport_verb conns' -l limit -x -d 'Show at most s
 complete -c sallyport -n '__sallyport_verb drain' -l at-once -d 'Live connections end now'
 complete -c sallyport -n '__sallyport_verb log-level' -l for -x -a '10m 1h' -d 'Go back by itself'
 complete -c sallyport -n '__sallyport_verb log-level' -a 'error warning info debug'
-complete -c sallyport -n '__sallyport_verb help' -a 'proxy check probe dev status conns kill reload drain log-level help'
+complete -c sallyport -n '__sallyport_verb help' -a 'proxy check probe dev status conns kill reload upgrade drain log-level help'

@@ -25,13 +25,10 @@
 #define REFUSED_PERIOD_NS NSEC_PER_SEC
 
 static const struct http_route routes[] = {
-	{ "GET", "/v1/status", api_status },
-	{ "GET", "/v1/conns", api_conns },
-	{ "POST", "/v1/kill", api_kill },
-	{ "POST", "/v1/reload", api_reload },
-	{ "POST", "/v1/drain", api_drain },
-	{ "GET", "/v1/log-level", api_log_level },
-	{ "POST", "/v1/log-level", api_set_log_level },
+	{ "GET", "/v1/status", api_status },	   { "GET", "/v1/conns", api_conns },
+	{ "POST", "/v1/kill", api_kill },	   { "POST", "/v1/reload", api_reload },
+	{ "POST", "/v1/upgrade", api_upgrade },	   { "POST", "/v1/drain", api_drain },
+	{ "GET", "/v1/log-level", api_log_level }, { "POST", "/v1/log-level", api_set_log_level },
 };
 
 void api_fail(struct http_answer *answer, unsigned int status, const char *fmt, ...)

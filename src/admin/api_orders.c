@@ -29,6 +29,22 @@ void api_reload(const struct http_request *request, struct http_answer *answer, 
 	fputs("{\"reloaded\":true}\n", answer->body);
 }
 
+void api_upgrade(const struct http_request *request, struct http_answer *answer, void *arg)
+{
+	struct admin *admin = arg;
+	struct log_line line;
+	struct err_text err = { "" };
+
+	api_log_order(&line, request, "upgrade");
+	log_end(&line);
+	if (proxy_upgrade(admin->proxy, &err) < 0) {
+		api_fail(answer, 409, "%s", err.text);
+		return;
+	}
+	answer->content_type = "application/json";
+	fputs("{\"upgraded\":true}\n", answer->body);
+}
+
 void api_drain(const struct http_request *request, struct http_answer *answer, void *arg)
 {
 	struct admin *admin = arg;

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "kern/sandbox.h"
 #include "pki/certificate.h"
 #include "pki/inspect.h"
 
@@ -77,6 +78,22 @@ static void put_certificate(FILE *out, const char *key, const char *listener,
 	put_time(out, "not_before", c->not_before);
 	put_time(out, "not_after", c->not_after);
 	fprintf(out, ",\"days_left\":%" PRId64 "}", (c->not_after - now_seconds()) / 86400);
+}
+
+static void put_sandbox(FILE *out)
+{
+	struct sandbox_fact facts[SANDBOX_PART_COUNT];
+
+	sandbox_facts(facts);
+	fputs(",\"sandbox\":[", out);
+	for (int i = 0; i < SANDBOX_PART_COUNT; i++) {
+		fputs(i ? ",\n{" : "\n{", out);
+		api_string(out, "part", sandbox_part_name((enum sandbox_part)i), true);
+		fprintf(out, ",\"in_force\":%s", facts[i].in_force ? "true" : "false");
+		api_string(out, "detail", facts[i].text, false);
+		fputc('}', out);
+	}
+	fputc(']', out);
 }
 
 struct listing {
@@ -155,6 +172,7 @@ void api_status(const struct http_request *request, struct http_answer *answer, 
 	fputs("{\"api\":1", answer->body);
 	put_conditions(answer->body, admin->health, conditions);
 	put_process(answer->body, admin);
+	put_sandbox(answer->body);
 	fputs(",\"listeners\":[", answer->body);
 	proxy_visit_routes(admin->proxy, put_listener, &listing);
 	fputc(']', answer->body);

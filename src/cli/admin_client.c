@@ -206,7 +206,8 @@ static CURLcode transfer(struct admin_client *client, CURL *curl, bool order, FI
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ANSWER_MS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+			 client->answer_ms ? client->answer_ms : ANSWER_MS);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);

@@ -26,6 +26,7 @@ struct admin_client {
 	const char *command; /* "sallyport conns" */
 	const char *socket;  /* NULL: SALLYPORT_ADMIN_SOCKET, else the usual place */
 	bool json;	     /* a good answer is printed as it comes */
+	long answer_ms;	     /* how long the answer may take; 0: as usual */
 	char *path;	     /* and query, owned; NULL: no memory */
 	bool has_query;
 };

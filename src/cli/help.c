@@ -27,6 +27,7 @@ const char cli_help_text[] =
 	"  conns            who is connected with what\n"
 	"  kill             end connections, by number or by certificate\n"
 	"  reload           read configuration, certificates and keys again\n"
+	"  upgrade          start the program anew; it takes over without refusing anybody\n"
 	"  drain            let live connections finish, then stop\n"
 	"  log-level        show or change what is logged, for a while if you like\n"
 	"\n"
@@ -199,6 +200,18 @@ const char cli_reload_help[] =
 	"options:\n" ADMIN_OPTIONS_HELP "\n"
 	"exit status: 0 reloaded; 1 refused, and nothing has changed; 2 wrong command line; 3 no\n"
 	"proxy answers\n";
+
+const char cli_upgrade_help[] =
+	"usage: sallyport upgrade [--socket PATH] [--json]\n"
+	"\n"
+	"As SIGUSR2: the running proxy starts its program anew, which reads the configuration\n"
+	"and takes over the listening sockets; no connection is refused. Once the new process\n"
+	"serves, the old one lets its connections finish within timeouts.drain. If the new one\n"
+	"does not come to serve, the old one goes on.\n"
+	"\n"
+	"options:\n" ADMIN_OPTIONS_HELP "\n"
+	"exit status: 0 the new process serves; 1 it does not, and nothing has changed; 2 wrong\n"
+	"command line; 3 no proxy answers\n";
 
 const char cli_drain_help[] =
 	"usage: sallyport drain [--at-once] [--socket PATH] [--json]\n"

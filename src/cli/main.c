@@ -17,6 +17,8 @@ const struct cli_verb cli_verbs[] = {
 	{ "conns", "list the connections of the running proxy", cli_conns_help, cli_conns },
 	{ "kill", "end connections of the running proxy", cli_kill_help, cli_kill },
 	{ "reload", "make the running proxy read its files again", cli_reload_help, cli_reload },
+	{ "upgrade", "have a new process take over from the running proxy", cli_upgrade_help,
+	  cli_upgrade },
 	{ "drain", "let the running proxy finish and stop", cli_drain_help, cli_drain },
 	{ "log-level", "show or change what the running proxy logs", cli_log_level_help,
 	  cli_log_level },

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sallyport reload`, `drain` and `log-level`: orders to the process as a whole. Main thread. */
+/* `sallyport reload`, `upgrade`, `drain` and `log-level`: orders to the process as a whole. Main
+ * thread. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "cli/admin_client.h"
 #include "cli/cli.h"
+
+/* More than the proxy gives its successor to begin to serve. */
+#define UPGRADE_MS 90000L
 
 /* Asks; prints `done` unless --json has printed the answer. */
 static int give_order(struct admin_client *client, const char *done)
@@ -32,6 +36,19 @@ int cli_reload(const struct cli_verb *verb, int argc, char **argv)
 	if (optind < argc)
 		return admin_client_refuse(&client, argv[optind]);
 	return give_order(&client, "reloaded");
+}
+
+int cli_upgrade(const struct cli_verb *verb, int argc, char **argv)
+{
+	static const struct option options[] = { ADMIN_OPTIONS_END };
+	struct admin_client client = { .command = "sallyport upgrade", .answer_ms = UPGRADE_MS };
+	int code = admin_client_init(&client, "/v1/upgrade", verb, argc, argv, options);
+
+	if (code != ADMIN_GO_ON)
+		return code;
+	if (optind < argc)
+		return admin_client_refuse(&client, argv[optind]);
+	return give_order(&client, "upgraded: a new process serves, the old one drains");
 }
 
 int cli_drain(const struct cli_verb *verb, int argc, char **argv)

@@ -99,6 +99,24 @@ static void print_listeners(const json_t *listeners)
 	table_print(&table, stdout);
 }
 
+static void print_sandbox(const json_t *parts)
+{
+	const json_t *part;
+	size_t i;
+
+	fputs("\nsandbox:\n", stdout);
+	json_array_foreach(parts, i, part)
+	{
+		bool in_force = json_is_true(json_object_get(part, "in_force"));
+
+		put("  ", part, "part", ": ");
+		printf("%s%s%s", cli_style(stdout, in_force ? CLI_GREEN : CLI_YELLOW),
+		       in_force ? "in force" : "missing", cli_style(stdout, CLI_PLAIN));
+		put(": ", part, "detail", "");
+		fputc('\n', stdout);
+	}
+}
+
 static void print_first_end(const json_t *first)
 {
 	if (!json_is_object(first))
@@ -120,6 +138,7 @@ static void print_status(const json_t *status)
 		print_condition(condition);
 	print_listeners(json_object_get(status, "listeners"));
 	print_first_end(json_object_get(status, "expires_first"));
+	print_sandbox(json_object_get(status, "sandbox"));
 }
 
 int cli_status(const struct cli_verb *verb, int argc, char **argv)

@@ -48,7 +48,7 @@ static int dial(struct conn *conn, const struct upstream_address *address)
 
 static void note_failure(struct conn *conn, int error)
 {
-	stats_add(&conn->worker->stats.upstream_connect_failures, 1);
+	conn_stats_add(conn, upstream_connect_failures, 1);
 	route_mark_upstream_failed(conn->route, loop_now_ns(conn->worker->loop), error);
 }
 

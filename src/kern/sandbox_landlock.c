@@ -55,7 +55,10 @@ static_assert(sizeof(struct net_port_attr) == 16, "two words without gaps");
 #define WRITE	  (LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
 #define EXECUTE	  (uint64_t)LANDLOCK_ACCESS_FS_EXECUTE
 #define MAKE_FILE (uint64_t)LANDLOCK_ACCESS_FS_MAKE_REG
-#define SOCKETS	  (LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE)
+/* The folder itself is opened to be locked: admin/admin_socket.c. */
+#define SOCKETS                                                                                    \
+	(LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE |                           \
+	 LANDLOCK_ACCESS_FS_READ_DIR)
 /* What a rule about one file may say: the others are about what is in a folder. */
 #define OF_FILES (READ_FILE | WRITE | EXECUTE | FS_IOCTL_DEV)
 

@@ -65,6 +65,18 @@ def test_status_of_a_healthy_proxy(door, operator):
         client.expect_end("close_notify")
 
 
+def test_status_says_what_confines_it(door, operator):
+    parts = {part["part"]: part for part in operator.status()["sandbox"]}
+    assert {"user", "capabilities", "no_new_privileges", "landlock", "seccomp"} <= set(parts)
+    status = (f"/proc/{door.proxy.process.pid}/status")
+    with open(status, encoding="ascii") as file:
+        seccomp = re.search(r"^Seccomp:\t(\d)$", file.read(), re.M)[1]
+    assert parts["seccomp"]["in_force"] == (seccomp == "2")
+    assert all(part["detail"] for part in parts.values())
+    lean = operator.run("status", code=OK if operator.status()["state"] == "healthy" else FAILED).stdout
+    assert re.search(r"^sandbox:\n(  \w+: (in force|missing): .+\n)+", lean, re.M)
+
+
 def test_status_for_people(door, operator):
     done = operator.run("status", code=OK if operator.status()["state"] == "healthy" else FAILED)
     assert re.match(r"sallyport \d+\.\d+\.\d+: (healthy|degraded), up ", done.stdout)

@@ -108,7 +108,7 @@ def test_upgrade_hands_the_path_on(new_door, operator):
     that does not come to serve changes nothing."""
     door = new_door(process=operator.process(), timeouts={"drain": "1h"})
     with door.client("echo") as client:
-        old = door.proxy.upgrade()
+        old = door.proxy.upgrade(lambda: operator.run("upgrade"))
         assert operator.status()["pid"] == door.proxy.process.pid != old.pid
         door.round_trip(client)  # of the old one, which still drains
         client.finish()
@@ -124,8 +124,8 @@ def test_upgrade_hands_the_path_on(new_door, operator):
         settings["listeners"][0]["listen"] = "127.0.0.1:%d" % taken.getsockname()[1]
         config.write_text(json.dumps(settings))
         door.proxy.expected_errors |= {"upgrade_failed", "start_failed", "reload_failed"}
-        door.proxy.signal(signal.SIGUSR2)
-        wait_until("the failure", lambda: door.proxy.lines(event="upgrade_failed"))
+        assert "sallyport upgrade: " in operator.run("upgrade", code=FAILED).stderr
+        assert door.proxy.lines(event="upgrade_failed")
         assert operator.status()["pid"] == door.proxy.process.pid
         assert sorted(os.listdir(os.path.dirname(operator.path))) == ["admin.sock"]
 

@@ -200,11 +200,15 @@ class Proxy:
         return wait_until(lambda: f"a reload that ends as {outcome}:\n{self.tail()}",
                           lambda: self.lines(event=outcome)[before:])[0]
 
-    def upgrade(self):
-        """Replaces the process by a new one; returns the old one, which drains."""
+    def upgrade(self, order=None):
+        """Replaces the process by a new one; returns the old one, which drains. `order`: gives the
+        order, instead of a signal."""
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
         before = len(self.lines(event="upgraded"))
-        self.signal(signal.SIGUSR2)
+        if order:
+            order()
+        else:
+            self.signal(signal.SIGUSR2)
         line = wait_until(lambda: "the upgrade:\n" + self.tail(),
                           lambda: self.lines(event="upgraded")[before:])[0]
         old, self.process = self.process, Successor(line["new_pid"])
