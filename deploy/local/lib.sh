@@ -19,7 +19,7 @@ unexpected() {
 trap 'unexpected "$LINENO"' ERR
 
 # What up makes in the state directory, and so all that down removes from it.
-state_files=(run log pki pki.tmp kafka sallyport.yaml client.properties kcat.conf settings .sallyport-local)
+state_files=(run log pki pki.tmp kafka admin.sock sallyport.yaml client.properties kcat.conf settings .sallyport-local)
 
 bold='' red='' green='' plain='' tty=''
 if [[ -t 1 && ${TERM-dumb} != dumb ]]; then
@@ -152,13 +152,6 @@ proc_start() {
 boot_id=unknown
 read -r boot_id 2>/dev/null </proc/sys/kernel/random/boot_id || true
 
-# proc_pid NAME: the pid if our process of that name runs.
-proc_pid() {
-	local pid start boot
-	read -r pid start boot 2>/dev/null <"$state/run/$1.pid" || return 1
-	[[ $boot == "$boot_id" ]] && proc_start "$pid" && [[ $REPLY == "$start" ]] && REPLY=$pid
-}
-
 # proc_spawn NAME COMMAND...: starts it detached, with its output in log/NAME.log.
 proc_spawn() {
 	local name=$1 pid
@@ -185,6 +178,19 @@ group_lives() {
 		[[ $4 != "$1" || $2 == Z ]] || return 0
 	done
 	return 1
+}
+
+# proc_pid NAME: the pid if our process of that name runs.
+proc_pid() {
+	local pid start boot
+	read -r pid start boot 2>/dev/null <"$state/run/$1.pid" || return 1
+	[[ $boot == "$boot_id" ]] || return 1
+	if proc_start "$pid"; then
+		[[ $REPLY == "$start" ]] && REPLY=$pid
+	else
+		# A front door that was upgraded is of the same group as the one that was started.
+		[[ $1 == door ]] && group_lives "$pid" && REPLY=$pid
+	fi
 }
 
 # proc_stop NAME SECONDS: SIGTERM to its group, and SIGKILL if it is still there after that time. Returns 1 if it was not

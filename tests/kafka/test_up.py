@@ -80,6 +80,12 @@ def test_up_twice_and_down(site_of_up):
     assert site_of_up.run("status")[0] == 0
     running = site_of_up.processes()
     assert len(running) == 2, running
+    done = subprocess.run(
+        [kafka_rig.BINARY, "upgrade", "--socket", site_of_up.state / "admin.sock"],
+        capture_output=True, text=True, timeout=120 * SLOW, check=False)
+    assert done.returncode == 0, done.stderr
+    kafka_rig.wait_until("the old one to end", lambda: len(site_of_up.processes()) == 2, 60)
+    assert site_of_up.run("status")[0] == 0
     code, out = site_of_up.run()
     assert code == 0 and "already up" in out, out
     assert site_of_up.processes() == running
