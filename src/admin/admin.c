@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/parse.h"
+#include "base/thread.h"
 #include "base/util.h"
 
 #define WATCH_PERIOD_NS	  (5 * NSEC_PER_SEC)
@@ -159,14 +160,9 @@ static void *watcher_main(void *arg)
 
 static void init_locks(struct admin *admin)
 {
-	pthread_condattr_t clock;
-
 	pthread_mutex_init(&admin->check_mutex, NULL);
 	pthread_mutex_init(&admin->mutex, NULL);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&admin->changed, &clock);
-	pthread_condattr_destroy(&clock);
+	thread_cond_init(&admin->changed);
 }
 
 static void take_uids(struct admin *admin, const struct config_strings *uids)

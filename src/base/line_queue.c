@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "base/util.h"
 
 struct entry {
@@ -18,14 +19,9 @@ struct entry {
 
 void line_queue_init(struct line_queue *queue, char *ring, size_t size, uint64_t first)
 {
-	pthread_condattr_t clock;
-
 	*queue = (struct line_queue){ .ring = ring, .size = size, .next = first };
 	pthread_mutex_init(&queue->mutex, NULL);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&queue->changed, &clock);
-	pthread_condattr_destroy(&clock);
+	thread_cond_init(&queue->changed);
 }
 
 void line_queue_fini(struct line_queue *queue)

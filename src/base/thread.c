@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Waiting for threads (thread.h). The call that is made for it waits until a time of day: set back
- * meanwhile, the clock would make a moment of it as long as you like. So: look, and sleep a little.
- * No state; any thread.
+ * Waiting for threads (thread.h). The call that is made for joining waits until a time of day: set
+ * back meanwhile, the clock would make a moment of it as long as you like. So: look, and sleep a
+ * little. No state; any thread.
  */
 #include "base/thread.h"
 
 #include <poll.h>
+#include <time.h>
 
 #define PAUSE_MS 5
+
+void thread_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t clock;
+
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &clock);
+	pthread_condattr_destroy(&clock);
+}
 
 bool thread_join_within(pthread_t thread, unsigned int ms)
 {

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "base/util.h"
 #include "dataplane/conn.h"
 #include "dataplane/worker.h"
@@ -230,18 +231,13 @@ static struct conn_request *request_new(struct worker *const *workers, unsigned 
 {
 	struct conn_request *request =
 		calloc(1, sizeof(*request) + count * sizeof(request->walks[0]));
-	pthread_condattr_t clock;
-
 	if (!request)
 		return NULL;
 	request->query = *query;
 	request->refs = count + 1;
 	request->pending = request->walk_count = count;
 	pthread_mutex_init(&request->mutex, NULL);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&request->changed, &clock);
-	pthread_condattr_destroy(&clock);
+	thread_cond_init(&request->changed);
 	for (unsigned int i = 0; i < count; i++) {
 		struct conn_walk *walk = &request->walks[i];
 

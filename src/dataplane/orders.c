@@ -6,18 +6,14 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "base/util.h"
 
 void orders_init(struct orders *orders)
 {
-	pthread_condattr_t attr;
-
 	*orders = (struct orders){ .placed = 0 };
 	pthread_mutex_init(&orders->mutex, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&orders->done_cond, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&orders->done_cond);
 }
 
 void orders_fini(struct orders *orders)

@@ -78,4 +78,7 @@ void rig_keys(uint16_t version, enum tls_cipher cipher, struct tls_keys *ret[2])
 
 #define RIG_TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 
+/* Descriptors of this process, to see whether any is left. */
+size_t rig_open_fds(void);
+
 #endif

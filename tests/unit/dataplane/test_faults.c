@@ -7,7 +7,6 @@
  */
 #include "unit/dataplane/whole.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -16,18 +15,6 @@
 #define CALLS_MAX 100000 /* of a connection; some thousands are usual */
 
 static const struct failing_calls_plan nothing;
-
-static size_t open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static void check_after(struct whole *s, unsigned long n, bool whole)
 {
@@ -51,7 +38,7 @@ static const enum config_role roles[] = { CONFIG_ROLE_FRONT, CONFIG_ROLE_EGRESS 
 static void unnoticed(const struct failing_calls_plan *plan, size_t pieces)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
-		size_t before = open_fds();
+		size_t before = rig_open_fds();
 		struct whole s;
 		bool whole;
 
@@ -66,7 +53,7 @@ static void unnoticed(const struct failing_calls_plan *plan, size_t pieces)
 		assert_true(whole);
 		assert_int_equal(whole_closes(&s), 1);
 		whole_close(&s);
-		assert_int_equal(open_fds(), before);
+		assert_int_equal(rig_open_fds(), before);
 	}
 }
 
@@ -126,7 +113,7 @@ static const struct fault faults[] = {
 static bool fault_at(const struct fault *fault, enum config_role role, unsigned long n)
 {
 	struct failing_calls_plan plan = { .call = fault->call, .n = n, .error = fault->error };
-	size_t before = open_fds();
+	size_t before = rig_open_fds();
 	bool whole, failed;
 	struct whole s;
 
@@ -138,7 +125,7 @@ static bool fault_at(const struct fault *fault, enum config_role role, unsigned 
 	assert_true(whole || failed);
 	assert_true(whole_connection(&s));
 	whole_close(&s);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(rig_open_fds(), before);
 	return failed;
 }
 
@@ -169,7 +156,7 @@ static void test_failing_calls(void **state)
 static bool splice_with(const struct failing_calls_plan *plan, bool *ret_failed)
 {
 	static uint8_t sent[BULK_BYTES], got[BULK_BYTES];
-	size_t before = open_fds(), at = 0, len = 0;
+	size_t before = rig_open_fds(), at = 0, len = 0;
 	int client[2], service[2];
 	unsigned int tries = 0;
 	struct rig rig;
@@ -201,7 +188,7 @@ static bool splice_with(const struct failing_calls_plan *plan, bool *ret_failed)
 	rig_until(&rig, rig_is_empty, &rig);
 	assert_int_equal(rig.worker.pipes.lent_count, 0);
 	rig_fini(&rig);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(rig_open_fds(), before);
 	return len == BULK_BYTES;
 }
 

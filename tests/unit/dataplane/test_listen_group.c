@@ -3,7 +3,6 @@
 #include "unit/dataplane/rig.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,18 +49,6 @@ static void doors_add(struct doors *d, const char *host, uint16_t port)
 	d->config.listeners = d->listeners;
 }
 
-static size_t open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 static int try_connect(uint16_t port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET,
@@ -79,7 +66,7 @@ static void test_what_goes_on(void **state)
 {
 	uint16_t stays = free_port(), goes = free_port(), comes = free_port();
 	struct doors first = { .config.workers = 0 }, second = first;
-	size_t before = open_fds();
+	size_t before = rig_open_fds();
 	struct err_text err;
 
 	(void)state;
@@ -89,7 +76,7 @@ static void test_what_goes_on(void **state)
 	doors_add(&second, "127.0.0.1", comes);
 	assert_int_equal(
 		listen_table_open(&nothing, &first.config, 2, &no_sockets, &first.table, &err), 0);
-	assert_int_equal(open_fds(), before + 4);
+	assert_int_equal(rig_open_fds(), before + 4);
 	/* Another number of workers changes nothing about what is there. */
 	assert_int_equal(listen_table_open(&first.table, &second.config, 3, &no_sockets,
 					   &second.table, &err),
@@ -104,7 +91,7 @@ static void test_what_goes_on(void **state)
 	assert_int_equal(try_connect(stays), 0);
 	assert_int_equal(try_connect(comes), 0);
 	listen_table_close(&second.table, NULL);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(rig_open_fds(), before);
 }
 
 static void test_all_or_nothing(void **state)
@@ -125,12 +112,12 @@ static void test_all_or_nothing(void **state)
 			 0);
 	assert_int_equal(
 		listen_table_open(&nothing, &first.config, 1, &no_sockets, &first.table, &err), 0);
-	before = open_fds();
+	before = rig_open_fds();
 	assert_int_equal(listen_table_open(&first.table, &second.config, 1, &no_sockets,
 					   &second.table, &err),
 			 -EADDRINUSE);
 	assert_non_null(strstr(err.text, "another program listens there"));
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(rig_open_fds(), before);
 	assert_int_equal(try_connect(ours), 0);
 	assert_int_equal(try_connect(fresh), -ECONNREFUSED);
 	listen_table_close(&first.table, NULL);

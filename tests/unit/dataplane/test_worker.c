@@ -6,7 +6,6 @@
 #include "unit/dataplane/rig.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -192,27 +191,15 @@ static bool has_ended(int fd)
 	return recv(fd, &c, 1, 0) <= 0;
 }
 
-static size_t open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 static void drain_of_nobody(enum loop_kind kind)
 {
-	size_t before = open_fds();
+	size_t before = rig_open_fds();
 	struct scene s;
 
 	scene_init(&s);
 	scene_start(&s, kind);
 	scene_stop(&s, 600000); /* with nobody there is nothing to wait for */
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(rig_open_fds(), before);
 }
 
 static void test_drain_of_nobody(void **state)
@@ -225,7 +212,7 @@ static void test_drain_of_nobody(void **state)
  * still waiting for its connections. */
 static void drain_after_the_end(enum loop_kind kind)
 {
-	size_t before = open_fds();
+	size_t before = rig_open_fds();
 	struct scene s;
 
 	scene_init(&s);
@@ -235,7 +222,7 @@ static void drain_after_the_end(enum loop_kind kind)
 	worker_drain(s.worker, 0);
 	listen_table_close(&s.table, NULL);
 	scene_fini(&s);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(rig_open_fds(), before);
 }
 
 static void test_drain_after_the_end(void **state)
@@ -363,7 +350,7 @@ static void test_accept_backs_off(void **state)
 
 static void first_accept_fails(enum loop_kind kind)
 {
-	size_t before = open_fds();
+	size_t before = rig_open_fds();
 	struct scene s;
 	int client;
 
@@ -380,7 +367,7 @@ static void first_accept_fails(enum loop_kind kind)
 	scene_start(&s, kind);
 	scene_stop(&s, 0);
 	atomic_store(&accept_starts_failing, 0);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(rig_open_fds(), before);
 }
 
 static void test_first_accept_fails(void **state)
