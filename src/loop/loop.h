@@ -73,7 +73,8 @@ struct loop_msg {
 /* Any thread may read them: base/counter.h. */
 struct loop_stats {
 	uint64_t iterations, completions, late_completions, cq_overflows, accepts_skipped;
-	/* From the end of a wait to the next: how long what becomes ready may have to wait. */
+	/* One turn in eight, from the end of a wait to the next: how long what becomes ready may
+	 * have to wait. */
 	struct histogram turns;
 };
 
