@@ -194,6 +194,8 @@ def test_starts_again_on_its_port(new_door):
     """Connections of the last run in TIME_WAIT do not stand in the way."""
     door = new_door(timeouts={"drain": "off", "linger": "off"})
     clients = [door.client("echo") for _ in range(5)]
+    for client in clients:
+        door.round_trip(client, 1)  # the handshake has ended at both ends
     door.proxy.signal(signal.SIGTERM)
     stopped(door)
     for client in clients:
