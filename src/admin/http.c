@@ -278,6 +278,13 @@ static int sleep_ms(const struct http_server *server)
 	return server->conn_count || !may_accept(server) ? TICK_MS : -1;
 }
 
+/* To be given up for a client when there are no others. */
+static void take_spare(struct http_server *server)
+{
+	if (server->spare_fd < 0)
+		server->spare_fd = fcntl(server->stop_fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static void *server_main(void *arg)
 {
 	struct http_server *server = arg;
@@ -290,8 +297,7 @@ static void *server_main(void *arg)
 
 	pthread_setname_np(pthread_self(), server->options.name);
 	while (!(fds[0].revents & POLLIN)) {
-		if (server->spare_fd < 0)
-			server->spare_fd = fcntl(server->stop_fd, F_DUPFD_CLOEXEC, 0);
+		take_spare(server);
 		/* A negative descriptor is not looked at. */
 		fds[2].fd = may_accept(server) ? server->options.listen_fd : -1;
 		if (poll(fds, ARRAY_SIZE(fds), sleep_ms(server)) < 0 && errno != EINTR)
@@ -311,6 +317,7 @@ static int start(struct http_server *server, struct err_text *err)
 	server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (server->stop_fd < 0)
 		return err_set(err, -errno, "no eventfd: %s", strerror(errno));
+	take_spare(server);
 	server->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, server,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS_MAX,

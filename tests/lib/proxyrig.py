@@ -180,8 +180,26 @@ class Proxy:
         except BaseException:
             self.kill()
             raise
-        self.base_fds, self.base_pipes = self.fds(), self.pipes()
+        self._take_base()
         return self
+
+    def _take_base(self):
+        """What it has open without connections. Its servers for operators begin after the line that
+        it has started, or taken over; their threads have all that they need when they are there."""
+        named = {"metrics": self.config.get("metrics", {}).get("listen", "off"),
+                 "admin": self.config.get("admin", {}).get("socket", "auto")}
+        servers = {name for name, where in named.items() if where not in ("off", "auto")}
+        wait_until(lambda: f"the servers {servers}:\n{self.tail()}",
+                   lambda: servers <= self._threads() or not self.running())
+        self.base_fds, self.base_pipes = self.fds(), self.pipes()
+
+    def _threads(self):
+        """Their names."""
+        names = set()
+        for comm in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/comm"):
+            with contextlib.suppress(OSError):
+                names.add(comm.read_text().strip())
+        return names
 
     def write_config(self):
         """Writes self.config; the file is replaced whole."""
@@ -213,7 +231,7 @@ class Proxy:
                           lambda: self.lines(event="upgraded")[before:])[0]
         old, self.process = self.process, Successor(line["new_pid"])
         self._processes += 1
-        self.base_fds, self.base_pipes = self.fds(), self.pipes()
+        self._take_base()
         return old
 
     def _before_exec(self):
