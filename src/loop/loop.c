@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -285,6 +286,8 @@ static void loop_run_tasks(struct loop *loop)
 
 /* A look at the clock is one part in a hundred of what a small message costs. */
 #define LOOP_TURNS_A_SAMPLE 8
+/* Of a socket that is given up, taken at once: a full backlog. */
+#define LOOP_SWEEP_MAX 4096
 
 static uint64_t loop_timeout_ns(const struct loop *loop, uint64_t now_ns)
 {
@@ -298,6 +301,26 @@ static uint64_t loop_timeout_ns(const struct loop *loop, uint64_t now_ns)
 	return deadline > now_ns ? deadline - now_ns : 0;
 }
 
+static bool loop_accept_started(const struct loop_accept *accept)
+{
+	return accept->fd >= 0 && accept->slot;
+}
+
+/* Somebody else may wait for the same socket: of those who wait in io_uring the kernel wakes one
+ * (EPOLLEXCLUSIVE), and if it was us, who have let go since, nobody knows of the connection until
+ * the next one comes. So what is there now is ours. */
+static void loop_sweep(struct loop_accept *accept)
+{
+	for (int i = 0; i < LOOP_SWEEP_MAX && accept->fd >= 0; i++) {
+		int fd = accept4(accept->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			accept->on_accept(accept, fd);
+		else if (errno != EINTR && errno != ECONNABORTED)
+			return;
+	}
+}
+
 /* Tells those of which the kernel has let go. */
 static void loop_finish_accepts(struct loop *loop)
 {
@@ -309,8 +332,11 @@ static void loop_finish_accepts(struct loop *loop)
 		it = it->next;
 		if (loop->slots[accept->slot].op)
 			continue;
-		loop_accept_close(loop, accept);
-		accept->on_accept(accept, -ECANCELED);
+		loop_sweep(accept);
+		if (loop_accept_started(accept)) {
+			loop_accept_close(loop, accept);
+			accept->on_accept(accept, -ECANCELED);
+		}
 		it = loop->finishing.next; /* anew: the callee may have closed others */
 	}
 }
@@ -474,11 +500,6 @@ bool loop_judge_accept(struct loop *loop, struct loop_slot *slot, int result)
 	slot->wanted = false;
 	accept->active = false;
 	return true;
-}
-
-static bool loop_accept_started(const struct loop_accept *accept)
-{
-	return accept->fd >= 0 && accept->slot;
 }
 
 int loop_accept_start(struct loop *loop, struct loop_accept *accept, int fd,

@@ -119,9 +119,9 @@ void loop_accept_pause(struct loop *loop, struct loop_accept *accept);
 /* What the kernel has accepted already, but not yet reported, is closed. */
 void loop_accept_close(struct loop *loop, struct loop_accept *accept);
 /* As loop_accept_close(), but nobody is lost: connections that the kernel has accepted already
- * still come. The last call of on_accept has -ECANCELED; the accept is closed then and may be
- * freed. (What a pause has held back is not given: it is closed.) False, and nothing follows, if
- * it was not started. */
+ * still come, and those that wait in the backlog when it has let go. The last call of on_accept has
+ * -ECANCELED; the accept is closed then and may be freed. (What a pause has held back is not given:
+ * it is closed.) False, and nothing follows, if it was not started. */
 bool loop_accept_finish(struct loop *loop, struct loop_accept *accept);
 
 /* Sets or moves. Fires once, never before the deadline; a deadline in the past fires in the next
