@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/thread.h"
 #include "base/util.h"
@@ -112,13 +111,8 @@ void line_queue_stop(struct line_queue *queue)
 
 static void wait_for_line(struct line_queue *queue, unsigned int wait_ms)
 {
-	struct timespec until;
+	struct timespec until = thread_deadline(wait_ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += wait_ms / 1000;
-	until.tv_nsec += (long)(wait_ms % 1000) * (long)NSEC_PER_MSEC;
-	until.tv_sec += until.tv_nsec / (long)NSEC_PER_SEC;
-	until.tv_nsec %= (long)NSEC_PER_SEC;
 	while (!queue->used && !queue->stopped)
 		if (pthread_cond_timedwait(&queue->changed, &queue->mutex, &until) == ETIMEDOUT)
 			break;

@@ -7,7 +7,8 @@
 #include "base/thread.h"
 
 #include <poll.h>
-#include <time.h>
+
+#include "base/util.h"
 
 #define PAUSE_MS 5
 
@@ -19,6 +20,18 @@ void thread_cond_init(pthread_cond_t *cond)
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	pthread_cond_init(cond, &clock);
 	pthread_condattr_destroy(&clock);
+}
+
+struct timespec thread_deadline(unsigned int ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * (long)NSEC_PER_MSEC;
+	until.tv_sec += until.tv_nsec / (long)NSEC_PER_SEC;
+	until.tv_nsec %= (long)NSEC_PER_SEC;
+	return until;
 }
 
 bool thread_join_within(pthread_t thread, unsigned int ms)

@@ -15,7 +15,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/thread.h"
 #include "base/util.h"
@@ -253,16 +252,8 @@ static struct conn_request *request_new(struct worker *const *workers, unsigned 
 /* With the mutex held. */
 static void wait_for_workers(struct conn_request *request)
 {
-	unsigned int ms = request->query.deadline_ms;
-	struct timespec until;
+	struct timespec until = thread_deadline(request->query.deadline_ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * (long)NSEC_PER_MSEC;
-	if (until.tv_nsec >= (long)NSEC_PER_SEC) {
-		until.tv_sec++;
-		until.tv_nsec -= (long)NSEC_PER_SEC;
-	}
 	while (request->pending &&
 	       pthread_cond_timedwait(&request->changed, &request->mutex, &until) == 0)
 		;

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 #include "base/thread.h"
 #include "base/util.h"
@@ -24,12 +23,10 @@ void orders_fini(struct orders *orders)
 
 int orders_place(struct orders *orders, int wake_fd, int seconds, struct err_text *err)
 {
-	struct timespec until;
+	struct timespec until = thread_deadline((unsigned int)seconds * 1000);
 	uint64_t number;
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
 	pthread_mutex_lock(&orders->mutex);
 	number = ++orders->placed;
 	eventfd_write(wake_fd, 1);

@@ -8,7 +8,6 @@ import threading
 
 import pytest
 from door import plain_connect, reset_or_fin
-from rawtls import Ended
 from waiting import wait_until
 
 
@@ -37,7 +36,7 @@ def test_connections(new_door, workers):
     clients[0].expect_end("close_notify")
     clients[0].sock.close()
     door.line_of(clients[0].name)
-    wait_until("room for one more", lambda: works(door))
+    wait_until("room for one more", lambda: door.works())
     for client in clients[1:]:
         client.reset()
 
@@ -52,17 +51,6 @@ def test_a_worker_for_each_core(new_proxy, pki):
         os.sched_setaffinity(0, allowed)
     assert proxy.lines(event="started")[0]["workers"] == 1
     proxy.config["workers"] = 1  # for the checks at the end
-
-
-def works(door):
-    try:
-        with door.client("echo") as client:
-            door.round_trip(client)
-            client.finish()
-            client.expect_end("close_notify")
-    except (OSError, Ended):
-        return False
-    return True
 
 
 def test_handshakes(new_door):
@@ -80,7 +68,7 @@ def test_handshakes(new_door):
         door.round_trip(client)
     for sock in half_open:
         sock.close()
-    wait_until("room for one more", lambda: works(door))
+    wait_until("room for one more", lambda: door.works())
     for client in established:
         client.reset()
 
@@ -102,7 +90,7 @@ def test_out_of_descriptors(new_door):
         assert door.proxy.totals()["accept_backoffs"] >= 1
         for sock in waiting:
             sock.close()
-        wait_until("room for one more", lambda: works(door))
+        wait_until("room for one more", lambda: door.works())
         inside.finish()
         inside.expect_end("close_notify")
     assert door.proxy.totals()["accepted"] >= 63  # the first, inside, those who waited, one more
@@ -124,7 +112,7 @@ def test_no_descriptor_for_the_upstream(new_door):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
     line = door.line_of(client.name)
     assert (line["reason"], line["error"]) == ("upstream_refused", "EMFILE")
-    assert works(door)
+    assert door.works()
 
 
 def test_no_descriptor_for_a_pipe(new_door):

@@ -30,17 +30,6 @@ def fail_without_certificate(door, source, listener="echo"):
     return client.name
 
 
-def works(door, source, listener="echo"):
-    try:
-        with door.client(listener, source=source) as client:
-            door.round_trip(client)
-            client.finish()
-            client.expect_end("close_notify")
-    except (OSError, Ended):
-        return False
-    return True
-
-
 def test_shut_out(new_door):
     """The source and nobody else; those who are inside stay; on every listener."""
     door = new_door(workers=2, process={"top": {"penalties": AT_ONCE}})
@@ -52,8 +41,8 @@ def test_shut_out(new_door):
             for _ in range(3):
                 assert is_refused(door, "127.0.0.2", "echo")
                 assert is_refused(door, "127.0.0.2", "hand")
-        assert works(door, "127.0.0.3")
-        assert works(door, "127.0.0.1")
+        assert door.works("127.0.0.3")
+        assert door.works("127.0.0.1")
         door.round_trip(inside)
         inside.finish()
         inside.expect_end("close_notify")
@@ -77,7 +66,7 @@ def test_adds_up_and_runs_off(new_door):
             fail_without_certificate(door, "127.0.0.2")
         return door.proxy.lines(event="penalty")
     wait_until("the door to close", fails_once_more)
-    wait_until("the door to open", lambda: works(door, "127.0.0.2"))
+    wait_until("the door to open", lambda: door.works("127.0.0.2"))
 
 
 @pytest.fixture(scope="module")
@@ -156,12 +145,12 @@ def fail_by_stranger(door, source):
 def test_kinds(door, number, fail):
     """Each kind of failure costs."""
     source = f"127.0.0.{number}"
-    assert works(door, source)
+    assert door.works(source)
     door.line_of(fail(door, source))
     refused = door.proxy.totals().get("penalty", 0)
     assert is_refused(door, source)
     assert door.proxy.totals()["penalty"] == refused + 1
-    assert works(door, f"127.0.1.{number}")
+    assert door.works(f"127.0.1.{number}")
 
 
 def test_reload(new_door):
@@ -172,7 +161,7 @@ def test_reload(new_door):
     door.proxy.config["penalties"] = {**AT_ONCE, "exempt": ["127.0.0.0/8"], "sources": 1000}
     door.proxy.write_config()
     door.proxy.reload()
-    assert works(door, "127.0.0.2")
+    assert door.works("127.0.0.2")
     assert any("penalties.sources" in line["msg"] for line in door.proxy.lines(event="reload"))
     door.proxy.config["penalties"] = AT_ONCE
     door.proxy.write_config()
@@ -185,13 +174,13 @@ def test_health_checks_are_free(door):
     for _ in range(20):
         sock, _ = plain_connect(door, "echo", "127.0.0.5")
         sock.close()
-    assert works(door, "127.0.0.5")
+    assert door.works("127.0.0.5")
 
 
 def test_exempt(door):
     for _ in range(5):
         fail_without_certificate(door, "127.0.0.1")
-    assert works(door, "127.0.0.1")
+    assert door.works("127.0.0.1")
 
 
 def test_connections_per_source(new_door):
@@ -200,9 +189,9 @@ def test_connections_per_source(new_door):
     with door.proxy.counted(limit_source=3):
         for _ in range(3):
             assert is_refused(door, "127.0.0.2")
-    assert works(door, "127.0.0.3")
+    assert door.works("127.0.0.3")
     clients[0].reset()
-    wait_until("room for one more", lambda: works(door, "127.0.0.2"))
+    wait_until("room for one more", lambda: door.works("127.0.0.2"))
     clients[1].reset()
 
 
@@ -216,7 +205,7 @@ def test_accepts_per_second(new_door):
     assert lines and sum(line["count"] for line in lines) <= refused
     for sock in socks:
         sock.close()
-    wait_until("room for one more", lambda: works(door, "127.0.0.3"))
+    wait_until("room for one more", lambda: door.works("127.0.0.3"))
 
 
 def test_memory(new_door):
@@ -235,4 +224,4 @@ def test_memory(new_door):
     assert door.proxy.lines(event="refused", reason="limit_memory")
     for client in half_open:
         client.sock.close()
-    wait_until("room for one more", lambda: works(door, "127.0.0.1"))
+    wait_until("room for one more", lambda: door.works("127.0.0.1"))

@@ -149,6 +149,17 @@ class Door:
         client.send_data(data)
         assert client.read_data(size) == data
 
+    def works(self, source=None, listener="echo"):
+        """Whether a whole connection from there goes well."""
+        try:
+            with self.client(listener, source=source) as client:
+                self.round_trip(client)
+                client.finish()
+                client.expect_end("close_notify")
+        except (OSError, rawtls.Ended):
+            return False
+        return True
+
     @contextlib.contextmanager
     def echo_beside(self):
         """A connection beside whatever happens inside; it must not notice."""
