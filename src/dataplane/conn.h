@@ -71,7 +71,7 @@ struct conn {
 	uint16_t client_port;
 	int error;		/* errno behind the reason, 0: none */
 	size_t lingered_bytes;	/* thrown away while lingering */
-	bool counted_handshake; /* in route->handshakes */
+	bool counted_handshake; /* in route->state->handshakes */
 	bool secured;		/* the handshake is done */
 	bool connected;		/* the upstream is there */
 	bool logged;		/* refused: no second line */

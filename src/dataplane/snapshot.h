@@ -60,8 +60,6 @@ struct route {
 	const char *transport_why; /* … or not: static, or the snapshot's */
 	int unix_fd; /* the listening socket that all workers share, or -1 (borrowed from worker 0)
 		      */
-	atomic_uint_fast64_t connections, handshakes; /* live now, all workers */
-	struct listener_marks marks;
 	/* The upstream's addresses, renewed by the control side. */
 	pthread_mutex_t addresses_mutex;
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];

@@ -19,6 +19,7 @@
 #define VERSION_1_2	  0x0303
 #define VERSION_1_3	  0x0304
 #define ANSWER_TIMEOUT_MS 1000
+#define INTERRUPTIONS_MAX 100
 
 struct pair {
 	int a, b;
@@ -78,8 +79,9 @@ static int say(int from, int to, const char *word)
 	char got[8];
 	ssize_t n;
 
-	if (send(from, word, strlen(word), MSG_NOSIGNAL) != (ssize_t)strlen(word))
-		return -errno;
+	n = send(from, word, strlen(word), MSG_NOSIGNAL);
+	if (n != (ssize_t)strlen(word))
+		return n < 0 ? -errno : -EINTR;
 	n = recv(to, got, sizeof(got), 0);
 	if (n < 0)
 		return -errno;
@@ -113,8 +115,7 @@ static int talk(const struct pair *p)
 	return r ? r : say(p->b, p->a, "pong");
 }
 
-/* 0 or the errno of the first thing that failed; *ret_rekey only for TLS 1.3. */
-static int try_cipher(uint16_t version, enum tls_cipher cipher, bool *ret_rekey)
+static int try_cipher_once(uint16_t version, enum tls_cipher cipher, bool *ret_rekey)
 {
 	cleanup_pair struct pair p = { -1, -1 };
 	int r = pair_init(&p);
@@ -127,8 +128,26 @@ static int try_cipher(uint16_t version, enum tls_cipher cipher, bool *ret_rekey)
 		r = set_keys(&p, version, cipher, 1, version == VERSION_1_2);
 	if (!r)
 		r = talk(&p);
-	if (!r && version == VERSION_1_3)
-		*ret_rekey = !set_keys(&p, version, cipher, 3, 0) && !talk(&p);
+	if (r || version != VERSION_1_3)
+		return r;
+	r = set_keys(&p, version, cipher, 3, 0);
+	if (!r)
+		r = talk(&p);
+	*ret_rekey = !r;
+	return r == -EINTR ? r : 0;
+}
+
+/*
+ * 0 or the errno of the first thing that failed; *ret_rekey only for TLS 1.3. What is interrupted
+ * says nothing about the kernel: signals do it, and a ring that this thread has just closed (its
+ * task work interrupts a receive with a timeout, which the kernel does not restart).
+ */
+static int try_cipher(uint16_t version, enum tls_cipher cipher, bool *ret_rekey)
+{
+	int r = -EINTR;
+
+	for (int i = 0; r == -EINTR && i < INTERRUPTIONS_MAX; i++)
+		r = try_cipher_once(version, cipher, ret_rekey);
 	return r;
 }
 
@@ -163,7 +182,7 @@ static void explain_cipher(struct ktls_support *s, enum tls_cipher cipher, int r
 		say_why(s, chacha ? "no ChaCha20-Poly1305: " : "no AES-GCM: ", strerror(-r));
 }
 
-static int probe_ulp(void)
+static int try_ulp_once(void)
 {
 	cleanup_pair struct pair p = { -1, -1 };
 	int r = pair_init(&p);
@@ -171,11 +190,20 @@ static int probe_ulp(void)
 	return r ? r : ktls_attach(p.a);
 }
 
+static int try_ulp(void)
+{
+	int r = -EINTR;
+
+	for (int i = 0; r == -EINTR && i < INTERRUPTIONS_MAX; i++)
+		r = try_ulp_once();
+	return r;
+}
+
 void ktls_probe(struct ktls_support *ret)
 {
 	struct ktls_support s = { 0 };
 	bool rekey = true, any = false;
-	int r = probe_ulp();
+	int r = try_ulp();
 
 	s.ulp = !r;
 	if (r)

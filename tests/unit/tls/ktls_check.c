@@ -8,11 +8,13 @@
  */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include <cmocka.h>
 #include <linux/tls.h>
@@ -80,6 +82,28 @@ static void test_probe(void **state)
 	}
 	assert_int_equal(support.rekey, rekey_expected);
 	assert_int_equal(support.why[0] == 0, rekey_expected);
+}
+
+static void on_tick(int number)
+{
+}
+
+/* What a signal without SA_RESTART does here, a ring does that was closed just before. */
+static void test_probe_interrupted(void **state)
+{
+	struct sigaction tick = { .sa_handler = on_tick }, before;
+	struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct ktls_support again;
+
+	sigaction(SIGALRM, &tick, &before);
+	for (int i = 0; i < 5; i++) {
+		setitimer(ITIMER_REAL, &often, NULL);
+		ktls_probe(&again);
+		setitimer(ITIMER_REAL, &never, NULL);
+		assert_string_equal(again.why, support.why);
+		assert_int_equal(again.rekey, support.rekey);
+	}
+	sigaction(SIGALRM, &before, NULL);
 }
 
 static void flush_peer(struct session *s)
@@ -355,9 +379,9 @@ static void test_not_fit(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_probe),	   cmocka_unit_test(test_every_suite),
-		cmocka_unit_test(test_early_bird), cmocka_unit_test(test_rekey),
-		cmocka_unit_test(test_not_fit),
+		cmocka_unit_test(test_probe),	    cmocka_unit_test(test_probe_interrupted),
+		cmocka_unit_test(test_every_suite), cmocka_unit_test(test_early_bird),
+		cmocka_unit_test(test_rekey),	    cmocka_unit_test(test_not_fit),
 	};
 
 	if (argc != 2 || (strcmp(argv[1], "rekey") && strcmp(argv[1], "no-rekey"))) {
