@@ -102,6 +102,19 @@ int parse_bytes(const char *text, uint64_t *ret)
 	return parse_with_unit(text, units, ARRAY_SIZE(units), ret);
 }
 
+int parse_rate(const char *text, uint64_t *ret)
+{
+	size_t len = strlen(text);
+	char size[32];
+
+	if (len < 3 || len - 2 >= sizeof(size) || strcmp(text + len - 2, "/s") != 0)
+		return -EINVAL;
+	memcpy(size, text, len - 2);
+	size[len - 2] = 0;
+	/* "1000/s" might be anything. */
+	return size[len - 3] == 'B' ? parse_bytes(size, ret) : -EINVAL;
+}
+
 static int parse_unix_path(const char *path, struct endpoint *ret)
 {
 	size_t len = strlen(path);

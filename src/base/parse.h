@@ -16,6 +16,8 @@ int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 int parse_duration_ms(const char *text, uint64_t *ret_ms);
 /* "512", "64KiB", "1MiB", "2GiB", "10kB", "5MB", "1GB". */
 int parse_bytes(const char *text, uint64_t *ret);
+/* Bytes a second: a size with its unit and "/s", as in "50MB/s", "100kB/s". */
+int parse_rate(const char *text, uint64_t *ret);
 
 /* HOST:PORT, [IPV6]:PORT or unix:/path, split but not resolved. `host` is the path for unix. */
 struct endpoint {

@@ -13,6 +13,7 @@
 #include "base/cidr.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "limits/clients.h"
 
 /* Where proxy and operator meet if nobody says otherwise. */
 #define ADMIN_SOCKET_DEFAULT "/run/sallyport/admin.sock"
@@ -44,6 +45,7 @@ enum config_proxy_tls {
 	CONFIG_PROXY_TLS_DER,
 	CONFIG_PROXY_TLS_COUNT
 };
+enum config_unnamed { CONFIG_UNNAMED_ALLOW, CONFIG_UNNAMED_REFUSE };
 enum config_overflow { CONFIG_OVERFLOW_PERMISSIVE, CONFIG_OVERFLOW_DENY };
 
 /* Where something stands in the file, from 1, so that later checks can point at it. For a key that
@@ -153,6 +155,27 @@ struct config_penalties {
 	} marks;
 };
 
+struct config_client_marks {
+	struct config_mark start;
+	struct config_mark name, group;
+	struct config_mark rate[CLIENT_DIRECTION_COUNT], burst[CLIENT_DIRECTION_COUNT];
+	struct config_mark connections, connections_per_second, handshakes_per_second;
+};
+
+/* An entry (`name` is a pattern on names of clients) or a group. */
+struct config_client {
+	char *name;
+	char *group; /* NULL: none */
+	struct client_limits limits;
+	struct config_client_marks marks;
+};
+
+struct config_clients {
+	enum config_unnamed unnamed;
+	struct config_client *limits, *groups;
+	size_t limit_count, group_count;
+};
+
 struct config_metrics_marks {
 	struct config_mark start; /* of the section, or where it would be */
 	struct config_mark listen;
@@ -186,6 +209,7 @@ struct config {
 	struct config_audit audit;
 	uint64_t memory; /* bytes that all connections may hold; 0: no limit */
 	struct config_penalties penalties;
+	struct config_clients clients;
 	struct config_metrics metrics;
 	struct config_admin admin;
 	struct config_listener *listeners;

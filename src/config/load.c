@@ -281,6 +281,15 @@ static void listener_fini(struct config_listener *l)
 	free(l->proxy_protocol.accept_from.items);
 }
 
+static void clients_fini(struct config_client *clients, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(clients[i].name);
+		free(clients[i].group);
+	}
+	free(clients);
+}
+
 bool config_metrics_chosen(const struct config_metrics *metrics)
 {
 	const struct config_metrics_marks *marks = &metrics->marks;
@@ -300,6 +309,8 @@ void config_free(struct config *config)
 	free(config->user);
 	free(config->file);
 	free(config->penalties.exempt.items);
+	clients_fini(config->clients.limits, config->clients.limit_count);
+	clients_fini(config->clients.groups, config->clients.group_count);
 	free(config->metrics.listen_text);
 	free(config->admin.socket);
 	strings_fini(&config->admin.allow_uids);

@@ -3,27 +3,21 @@
  * The table of keys (schema.h). To add a key: a field in config.h, a row here, a line in
  * docs/configuration.md (a test compares them). Constant data; any thread.
  */
-#include "config/schema.h"
+#include "config/schema_table.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/parse.h"
-#include "base/util.h"
-#include "config/config.h"
 #include "limits/limits.h"
+#include "limits/pattern.h"
 
-#define PATH_BYTES_MAX	  4095
-#define PATTERN_BYTES_MAX 512
+#define PATH_BYTES_MAX 4095
 /* sun_path, without its NUL and the ".new" of a proxy that replaces another. */
 #define ADMIN_SOCKET_BYTES_MAX 103
 /* RFC 7301 would allow 255; no registered protocol comes near, and logs hold this many. */
 #define ALPN_BYTES_MAX 31
-
-#define AT(type, field)	  .offset = offsetof(type, field), .width = sizeof(((type *)NULL)->field)
-#define MARK(type, field) .mark_offset = offsetof(type, marks.field)
-#define SECTION_OF(table) .keys = table, .key_count = ARRAY_SIZE(table)
 
 static const struct schema_word reload_words[] = {
 	{ "auto", CONFIG_RELOAD_AUTO },
@@ -741,6 +735,11 @@ static const struct schema_key root_keys[] = {
 	  AT(struct config, penalties),
 	  .section = &penalties_section,
 	  .help = "failed handshakes shut their source address out for a while" },
+	{ .name = "clients",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config, clients),
+	  .section = &schema_clients,
+	  .help = "how much each client may move and open, by the name in its certificate" },
 	{ .name = "metrics",
 	  .kind = SCHEMA_SECTION,
 	  AT(struct config, metrics),

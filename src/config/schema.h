@@ -21,6 +21,7 @@ enum schema_kind {
 	SCHEMA_NUMBER,	 /* min..max, or one of `words` -> unsigned int or uint64_t */
 	SCHEMA_DURATION, /* min..max milliseconds, 0 for "off" if `off` -> uint64_t */
 	SCHEMA_BYTES,	 /* min..max bytes, 0 for "off" if `off` -> uint64_t */
+	SCHEMA_RATE,	 /* min..max bytes a second, 0 for "off" if `off` -> uint64_t */
 	SCHEMA_TEXT,	 /* min..max bytes -> char * */
 	SCHEMA_PATH,	 /* -> char *, absolute */
 	/* -> struct endpoint (zero for "off" if `off`), and the text as written at text_offset */
@@ -44,7 +45,8 @@ struct schema_key {
 	const char *name;
 	enum schema_kind kind;
 	bool required;
-	bool off; /* a duration, a size or an endpoint that may be switched off */
+	bool off;	   /* a duration, a size, a rate or an endpoint that may be switched off */
+	bool may_be_empty; /* a text */
 	/* Of the value in the struct of its section; width is the value's size in bytes. */
 	size_t offset, width;
 	size_t count_offset, text_offset;
@@ -77,6 +79,8 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 void schema_duration_text(uint64_t ms, char *ret, size_t size);
 /* "512", "64KiB", "1GiB": the largest unit that fits whole. */
 void schema_bytes_text(uint64_t bytes, char *ret, size_t size);
+/* "10kB/s", "1500kB/s", "1GB/s": likewise. */
+void schema_rate_text(uint64_t per_second, char *ret, size_t size);
 /* Every key, depth first, with its whole path: "listeners[].tls.key". */
 void schema_visit(void (*visit)(const char *path, const struct schema_key *key, void *arg),
 		  void *arg);

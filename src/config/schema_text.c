@@ -39,6 +39,25 @@ void schema_bytes_text(uint64_t bytes, char *ret, size_t size)
 	snprintf(ret, size, "%" PRIu64 "%s", bytes, units[i]);
 }
 
+void schema_rate_text(uint64_t per_second, char *ret, size_t size)
+{
+	static const char *const units[] = { "B/s", "kB/s", "MB/s", "GB/s" };
+	size_t i = 0;
+
+	for (; per_second && per_second % 1000 == 0 && i + 1 < ARRAY_SIZE(units); i++)
+		per_second /= 1000;
+	snprintf(ret, size, "%" PRIu64 "%s", per_second, units[i]);
+}
+
+/* How the ends of a range are written, NULL: not a range with units. */
+static void (*range_text(enum schema_kind kind))(uint64_t value, char *ret, size_t size)
+{
+	return kind == SCHEMA_BYTES	 ? schema_bytes_text
+	       : kind == SCHEMA_DURATION ? schema_duration_text
+	       : kind == SCHEMA_RATE	 ? schema_rate_text
+					 : NULL;
+}
+
 static void type_words(const struct schema_word *words, char *ret, size_t size)
 {
 	size_t used = strlen(ret);
@@ -55,6 +74,7 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 		[SCHEMA_NUMBER] = "",
 		[SCHEMA_DURATION] = "",
 		[SCHEMA_BYTES] = "",
+		[SCHEMA_RATE] = "",
 		[SCHEMA_TEXT] = "text",
 		[SCHEMA_PATH] = "file",
 		[SCHEMA_ENDPOINT] = "address",
@@ -65,6 +85,7 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 		[SCHEMA_SECTION] = "section",
 		[SCHEMA_SECTIONS] = "list of sections",
 	};
+	void (*text)(uint64_t value, char *ret, size_t size) = range_text(key->kind);
 	char from[32], to[32];
 	size_t used;
 
@@ -74,12 +95,11 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 	if (key->kind == SCHEMA_NUMBER)
 		snprintf(ret + used, SCHEMA_TYPE_TEXT_BYTES - used, "%s%" PRIu64 "..%" PRIu64,
 			 used ? " | " : "", key->min, key->max);
-	if (key->kind == SCHEMA_DURATION || key->kind == SCHEMA_BYTES) {
-		(key->kind == SCHEMA_BYTES ? schema_bytes_text
-					   : schema_duration_text)(key->min, from, sizeof(from));
-		(key->kind == SCHEMA_BYTES ? schema_bytes_text : schema_duration_text)(key->max, to,
-										       sizeof(to));
-		snprintf(ret + used, SCHEMA_TYPE_TEXT_BYTES - used, "%s..%s", from, to);
+	if (text) {
+		text(key->min, from, sizeof(from));
+		text(key->max, to, sizeof(to));
+		snprintf(ret + used, SCHEMA_TYPE_TEXT_BYTES - used, "%s%s..%s",
+			 key->words ? " | " : "", from, to);
 	}
 }
 

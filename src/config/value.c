@@ -147,8 +147,10 @@ static int store_bytes(const struct schema_key *key, const char *text, void *fie
 	char from[32], to[32];
 	uint64_t bytes;
 
-	if (key->off && strcmp(text, "off") == 0) {
-		store_unsigned(key, 0, field);
+	const struct schema_word *word = find_word(key->words, text);
+
+	if (word || (key->off && strcmp(text, "off") == 0)) {
+		store_unsigned(key, word ? word->value : 0, field);
 		return 0;
 	}
 	if (parse_bytes(text, &bytes) == 0 && bytes >= key->min && bytes <= key->max) {
@@ -159,7 +161,33 @@ static int store_bytes(const struct schema_key *key, const char *text, void *fie
 	schema_bytes_text(key->max, to, sizeof(to));
 	return err_set(err, -EINVAL,
 		       "'%s' is not a size from %s to %s: write it as in 512MiB or 2GiB%s", text,
-		       from, to, key->off ? ", or off" : "");
+		       from, to,
+		       key->off	    ? ", or off"
+		       : key->words ? ", or auto"
+				    : "");
+}
+
+static int store_rate(const struct schema_key *key, const char *text, void *field,
+		      struct err_text *err)
+{
+	char from[32], to[32];
+	uint64_t per_second;
+
+	if (key->off && strcmp(text, "off") == 0) {
+		store_unsigned(key, 0, field);
+		return 0;
+	}
+	if (parse_rate(text, &per_second) == 0 && per_second >= key->min &&
+	    per_second <= key->max) {
+		store_unsigned(key, per_second, field);
+		return 0;
+	}
+	schema_rate_text(key->min, from, sizeof(from));
+	schema_rate_text(key->max, to, sizeof(to));
+	return err_set(err, -EINVAL,
+		       "'%s' is not a rate from %s to %s: write it as in 500kB/s, 50MB/s or "
+		       "1GB/s%s",
+		       text, from, to, key->off ? ", or off" : "");
 }
 
 static int store_cidr(const char *text, void *field, struct err_text *err)
@@ -206,7 +234,7 @@ static int store_text(const struct schema_key *key, const char *text, void *fiel
 	uint64_t max = key->kind == SCHEMA_TEXT ? key->max : UINT64_MAX;
 	const char *why = key->refuse ? key->refuse(text) : NULL;
 
-	if (!text[0])
+	if (!text[0] && !key->may_be_empty)
 		return err_set(err, -EINVAL, "empty text");
 	if (strlen(text) > max)
 		return err_set(err, -EINVAL, "longer than %" PRIu64 " bytes", max);
@@ -308,6 +336,8 @@ int config_value_store(const struct schema_key *key, const char *text, const cha
 		return store_duration(key, text, field, err);
 	case SCHEMA_BYTES:
 		return store_bytes(key, text, field, err);
+	case SCHEMA_RATE:
+		return store_rate(key, text, field, err);
 	case SCHEMA_CIDRS:
 		return store_cidr(text, field, err);
 	case SCHEMA_TEXT:

@@ -270,6 +270,7 @@ void config_verify(const struct config *config, struct config_problems *problems
 {
 	verify_audit(&config->audit, problems);
 	verify_penalties(&config->penalties, problems);
+	config_verify_clients(&config->clients, problems);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *l = &config->listeners[i];
 

@@ -10,5 +10,7 @@
 /* `config` as walked, possibly with mistakes: what could not be read is NULL or zero, and then not
  * judged. Adds errors and warnings. */
 void config_verify(const struct config *config, struct config_problems *problems);
+/* … of clients by name alone; config_verify() calls it. */
+void config_verify_clients(const struct config_clients *clients, struct config_problems *problems);
 
 #endif

@@ -20,8 +20,12 @@ int change_prepare(struct proxy *proxy, struct config *config, struct change *re
 		config_free(config);
 		return r;
 	}
-	r = listen_table_open(&proxy->table, config, proxy->worker_count, &proxy->inherited,
-			      &change.table, err);
+	r = gate_policy_new(&config->clients, &change.policy);
+	if (r < 0)
+		err_set(err, r, "out of memory");
+	else
+		r = listen_table_open(&proxy->table, config, proxy->worker_count, &proxy->inherited,
+				      &change.table, err);
 	for (unsigned int i = 0; i < proxy->worker_count && r == 0; i++) {
 		r = worker_plan_new(proxy->workers[i], proxy->worker_count, change.snapshot,
 				    &change.table, &change.plans[i], err);
@@ -40,6 +44,7 @@ void change_discard(struct proxy *proxy, struct change *change)
 	for (unsigned int i = 0; i < change->plan_count; i++)
 		worker_plan_free(change->plans[i]);
 	listen_table_close(&change->table, &proxy->table);
+	client_policy_free(change->policy);
 	snapshot_unref(change->snapshot);
 }
 
@@ -85,7 +90,7 @@ void change_apply(struct proxy *proxy, struct change *change)
 	struct snapshot *before;
 
 	log_doors(proxy, change);
-	gate_configure(proxy->gate, change->snapshot->config);
+	gate_configure(proxy->gate, change->snapshot->config, change->policy);
 	for (unsigned int i = 0; i < change->plan_count; i++)
 		worker_plan_post(change->plans[i], proxy->applied_fd);
 	for (size_t i = 0; i < change->table.count; i++)

@@ -393,6 +393,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	close_leg(conn, &conn->accepted, reason);
 	loop_timer_cancel(worker->loop, &conn->timer);
 	gate_leave(worker->gate, conn->source);
+	conn_limit_leave(conn);
 	gate_hold(worker->gate, -conn->held_bytes);
 	atomic_fetch_sub(&conn->route->state->connections, 1);
 	route_unref(conn->route);
@@ -510,10 +511,13 @@ static void linger_ready(struct conn *conn, struct leg *leg, uint32_t events)
 static void relay_timeout(struct conn *conn)
 {
 	uint64_t idle_ns = conn->route->config->timeouts.idle_ms * NSEC_PER_MSEC;
-	uint64_t due_ns = conn->active_ns + idle_ns;
+	uint64_t now_ns = loop_now_ns(conn->worker->loop), due_ns = conn->active_ns + idle_ns;
 
+	/* Who waits because of us is not idle. */
+	if (conn_is_limited(conn))
+		due_ns = now_ns + idle_ns;
 	/* Traffic does not move the timer; it is looked at only when the timer fires. */
-	if (loop_now_ns(conn->worker->loop) < due_ns) {
+	if (now_ns < due_ns) {
 		loop_timer_set(conn->worker->loop, &conn->timer, due_ns);
 		return;
 	}

@@ -15,7 +15,9 @@
 #include "dataplane/leg.h"
 #include "dataplane/reasons.h"
 #include "dataplane/snapshot.h"
+#include "dataplane/throttle.h"
 #include "dataplane/worker.h"
+#include "limits/share.h"
 #include "proxy_protocol/proxy_protocol.h"
 #include "tls/handshake.h"
 
@@ -28,6 +30,9 @@ struct flow {
 	uint64_t progress_ns; /* when that last grew */
 	uint32_t bulk_reads;  /* full reads in a row: decides copy or splice */
 	bool finished;	      /* everything delivered, `to` was told the end */
+	struct share share;   /* what its client's limits let it move */
+	struct throttle_entry throttle; /* while these make it wait */
+	uint64_t pace; /* that `to`'s socket has been told, bytes a second; 0: none */
 };
 
 /* Of a connection that came through a balancer which said whose it is. */
@@ -66,6 +71,7 @@ struct conn {
 	struct peer *peer;
 	struct tls_handshake_summary summary;
 	struct source *source;	   /* counted there; NULL: not counted */
+	struct client *client;	   /* whose it is; NULL: not known, or at an egress */
 	int64_t held_bytes;	   /* counted at the gate */
 	struct in6_addr client_ip; /* IPv4 mapped; zero for unix */
 	uint16_t client_port;
@@ -75,6 +81,7 @@ struct conn {
 	bool secured;		/* the handshake is done */
 	bool connected;		/* the upstream is there */
 	bool logged;		/* refused: no second line */
+	bool client_admitted;	/* counted as a connection of its client */
 };
 
 /* What the connection holds in memory now is made known to the gate: after it has changed. */
@@ -83,6 +90,18 @@ void conn_count_memory(struct conn *conn);
 void conn_punish(struct conn *conn, enum penalty_kind kind);
 /* The client's source is known: it may go on, or the connection has been closed (false). */
 bool conn_enter(struct conn *conn);
+/* The handshake has said who it is, and the rules have let it in: each time true, or a limit of the
+ * client's is reached and `conn` may be gone. */
+bool conn_limit_enter(struct conn *conn);
+bool conn_limit_admit(struct conn *conn);
+void conn_limit_leave(struct conn *conn); /* it is going */
+/* A flow of the relay begins; how much it may move now (0: it waits, and the relay's task will be
+ * queued; SHARE_UNLIMITED); so much it has moved; it has nothing to move, or ends. */
+void flow_limit_start(struct conn *conn, struct flow *flow);
+size_t flow_limit_ask(struct conn *conn, struct flow *flow);
+void flow_limit_use(struct conn *conn, struct flow *flow, uint64_t bytes);
+void flow_limit_rest(struct conn *conn, struct flow *flow);
+bool conn_is_limited(const struct conn *conn); /* a flow waits */
 /* A counter of struct stats: the worker's, and its share of the listener's. */
 #define conn_stats_add(conn, field, n)                                                             \
 	stats_add_both(&(conn)->worker->stats, (conn)->stats, field, n)

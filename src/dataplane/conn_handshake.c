@@ -290,12 +290,16 @@ static void on_done(struct conn *conn)
 			    conn->summary.version);
 	if (use_transport(conn, keys) != LEG_OK)
 		return;
+	if (!conn_limit_enter(conn))
+		return;
 	if (!route_admits(conn->route, conn->peer, &why)) {
 		conn_punish(conn, PENALTY_DENIED);
 		conn_log_refused(conn, close_reason_name(CLOSE_DENIED), why);
 		conn_end(conn, conn->tls, CLOSE_DENIED, TLS_ALERT_ACCESS_DENIED);
 		return;
 	}
+	if (!conn_limit_admit(conn))
+		return;
 	conn_log_opened(conn);
 	conn_next_step(conn);
 }

@@ -118,10 +118,11 @@ static enum conn_wait wait_of(const struct conn *conn)
 	case CONN_LINGER:
 		return CONN_WAIT_CLOSE;
 	default:
-		return client && upstream ? CONN_WAIT_BOTH_READ
-		       : client		  ? CONN_WAIT_CLIENT_READS
-		       : upstream	  ? CONN_WAIT_UPSTREAM_READS
-					  : CONN_WAIT_TRAFFIC;
+		return client && upstream      ? CONN_WAIT_BOTH_READ
+		       : client		       ? CONN_WAIT_CLIENT_READS
+		       : upstream	       ? CONN_WAIT_UPSTREAM_READS
+		       : conn_is_limited(conn) ? CONN_WAIT_LIMITED
+					       : CONN_WAIT_TRAFFIC;
 	}
 }
 

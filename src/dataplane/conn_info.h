@@ -46,6 +46,7 @@ enum conn_sort {
 	X(CLIENT_READS, "client_reads")		 /* the client takes nothing more */               \
 	X(UPSTREAM_READS, "upstream_reads")	 /* the upstream takes nothing more */             \
 	X(BOTH_READ, "client_and_upstream_read") /* neither does */                                \
+	X(LIMITED, "limited")			 /* its client's limits: limits/clients.h */       \
 	X(CLOSE, "close")			 /* the end of who was told to go */
 
 enum conn_wait {

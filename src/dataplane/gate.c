@@ -25,6 +25,7 @@ struct hushed {
 struct gate {
 	struct penalties *penalties;
 	struct sources *sources;
+	struct clients *clients;
 	atomic_int_fast64_t held;
 	atomic_uint_fast64_t memory_max; /* 0: no limit */
 	struct hushed refused[CLOSE_REASON_COUNT], punished;
@@ -49,13 +50,40 @@ static struct penalty_params penalty_params(const struct config_penalties *confi
 	};
 }
 
-void gate_configure(struct gate *gate, const struct config *config)
+int gate_policy_new(const struct config_clients *config, struct client_policy **ret)
+{
+	struct client_policy *policy;
+	int r = client_policy_new(config->unnamed == CONFIG_UNNAMED_REFUSE, &policy);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < config->group_count && r == 0; i++)
+		r = client_policy_add_group(policy, config->groups[i].name,
+					    &config->groups[i].limits);
+	for (size_t i = 0; i < config->limit_count && r == 0; i++)
+		r = client_policy_add(policy, config->limits[i].name, config->limits[i].group,
+				      &config->limits[i].limits);
+	if (r < 0) {
+		client_policy_free(policy);
+		return r;
+	}
+	*ret = policy;
+	return 0;
+}
+
+struct clients *gate_clients(const struct gate *gate)
+{
+	return gate->clients;
+}
+
+void gate_configure(struct gate *gate, const struct config *config, struct client_policy *policy)
 {
 	struct penalty_params params = penalty_params(&config->penalties);
 
 	atomic_store_explicit(&gate->memory_max, config->memory, memory_order_relaxed);
 	penalties_configure(gate->penalties, &params);
 	sources_configure(gate->sources, &params.masks);
+	clients_adopt(gate->clients, policy, clock_monotonic_ns());
 }
 
 int gate_new(const struct config *config, struct gate **ret, struct err_text *err)
@@ -69,9 +97,11 @@ int gate_new(const struct config *config, struct gate **ret, struct err_text *er
 	r = penalties_new(&params, &gate->penalties);
 	if (r == 0)
 		r = sources_new(&params.masks, &gate->sources);
+	if (r == 0)
+		r = clients_new(&gate->clients);
 	if (r < 0) {
 		gate_free(gate);
-		return err_set(err, r, "no table of sources: %s", strerror(-r));
+		return err_set(err, r, "no tables of sources and clients: %s", strerror(-r));
 	}
 	atomic_init(&gate->memory_max, config->memory);
 	*ret = gate;
@@ -84,6 +114,7 @@ void gate_free(struct gate *gate)
 		return;
 	penalties_free(gate->penalties);
 	sources_free(gate->sources);
+	clients_free(gate->clients);
 	free(gate);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is let in at the door: penalties of sources, ceilings, and the memory that connections hold.
- * One for the process, shared by all workers; any thread.
+ * Who is let in at the door: penalties of sources, ceilings, and the memory that connections hold;
+ * and the table of clients, who have limits by name. One for the process, shared by all workers;
+ * any thread.
  */
 #ifndef SALLYPORT_DATAPLANE_GATE_H
 #define SALLYPORT_DATAPLANE_GATE_H
@@ -12,6 +13,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "dataplane/reasons.h"
+#include "limits/clients.h"
 #include "limits/penalty.h"
 #include "limits/sources.h"
 
@@ -22,8 +24,12 @@ struct route;
 
 /* 0, or -errno with `err`. */
 int gate_new(const struct config *config, struct gate **ret, struct err_text *err);
-/* The configuration has changed; all but penalties.sources is in force from now on. */
-void gate_configure(struct gate *gate, const struct config *config);
+/* The limits of clients as they are configured. 0 or -ENOMEM. */
+int gate_policy_new(const struct config_clients *config, struct client_policy **ret);
+/* The configuration has changed; all but penalties.sources is in force from now on. Takes the
+ * policy. */
+void gate_configure(struct gate *gate, const struct config *config, struct client_policy *policy);
+struct clients *gate_clients(const struct gate *gate);
 void gate_free(struct gate *gate); /* NULL is fine */
 
 /* One connection more for the route, whoever it is: rate and memory. */

@@ -334,7 +334,7 @@ void leg_note_read(struct leg *leg, size_t got, size_t asked)
 
 void batch_layout(struct batch *batch, struct worker *worker, const struct leg *to, size_t want)
 {
-	size_t prefix, pitch;
+	size_t prefix, pitch, piece = TLS_PLAINTEXT_BYTES_MAX;
 	uint8_t *at = worker->buffer;
 
 	batch->bytes = 0;
@@ -348,7 +348,7 @@ void batch_layout(struct batch *batch, struct worker *worker, const struct leg *
 	batch->count =
 		MAX(MIN(want, (size_t)RELAY_BATCH_BYTES) / TLS_PLAINTEXT_BYTES_MAX, (size_t)1);
 	for (size_t i = 0; i < batch->count; i++, at += pitch)
-		batch->pieces[i] = (struct iovec){ at + prefix, TLS_PLAINTEXT_BYTES_MAX };
+		batch->pieces[i] = (struct iovec){ at + prefix, MIN(want, piece) };
 }
 
 void batch_trim(struct batch *batch, size_t len)

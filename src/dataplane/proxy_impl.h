@@ -84,6 +84,7 @@ struct proxy {
 /* All that the workers need to change to another configuration. */
 struct change {
 	struct snapshot *snapshot; /* a reference */
+	struct client_policy *policy;
 	struct listen_table table;
 	struct worker_plan *plans[WORKERS_MAX];
 	unsigned int plan_count;

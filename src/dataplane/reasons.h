@@ -31,6 +31,14 @@
 	X(LIMIT_ACCEPT_RATE, "limit_accept_rate", "limits.accepts_per_second is reached")          \
 	X(LIMIT_SOURCE, "limit_source", "limits.connections_per_source is reached")                \
 	X(LIMIT_MEMORY, "limit_memory", "limits.memory is reached")                                \
+	X(LIMIT_CLIENT_CONNECTIONS, "limit_client_connections",                                    \
+	  "clients: connections of the client or of its group are reached")                        \
+	X(LIMIT_CLIENT_RATE, "limit_client_rate",                                                  \
+	  "clients: connections_per_second of the client or of its group are reached")             \
+	X(LIMIT_CLIENT_HANDSHAKES, "limit_client_handshakes",                                      \
+	  "clients: handshakes_per_second of the client or of its group are reached")              \
+	X(CLIENT_UNNAMED, "client_unnamed",                                                        \
+	  "clients.unnamed: refuse, and the certificate has no CN")                                \
 	X(PENALTY, "penalty", "too many handshakes of this source have failed: see penalties")     \
 	X(PROXY_PROTOCOL, "proxy_protocol", "a PROXY protocol header that is missing or wrong")    \
 	X(KTLS_UNAVAILABLE, "ktls_unavailable", "ktls: required, and the kernel refused")          \

@@ -4,6 +4,8 @@
  * messages are copied through the worker's buffer (one read, one write); where bulk flows and both
  * sockets allow it, bytes are spliced through a pooled pipe and never seen.
  *
+ * Limits of clients: before a flow reads it asks how much it may (conn_limit.c).
+ *
  * Back-pressure: a flow reads only when everything it read before has left, so a slow reader stops
  * its own sender and nobody else. A turn is bounded (RELAY_TURN_BYTES_MAX); what remains goes on as
  * a task after other connections have had theirs.
@@ -50,6 +52,7 @@ static void note_bytes(struct conn *conn, struct flow *flow, size_t n)
 		conn->tls->transport == &transport_ktls ? STATS_KTLS : STATS_AEAD;
 
 	flow->bytes += n;
+	flow_limit_use(conn, flow, n);
 	conn->active_ns = loop_now_ns(conn->worker->loop);
 	conn_stats_add(conn, bytes[direction][transport], n);
 }
@@ -57,12 +60,13 @@ static void note_bytes(struct conn *conn, struct flow *flow, size_t n)
 /* kTLS out of the socket is cheaper by copy in large reads than by splice, one record a call
  * (bench/instructions); `splice: on` takes the way without copies in both directions all the same.
  */
-static bool wants_splice(const struct conn *conn, const struct flow *flow)
+static bool wants_splice(const struct conn *conn, const struct flow *flow, size_t allowed)
 {
 	enum config_splice mode = conn->route->config->splice;
 
-	return flow->bulk_reads && mode != CONFIG_SPLICE_OFF && flow->from->transport->spliceable &&
-	       flow->to->transport->spliceable &&
+	/* Never less than a record: older kernels lose what of one is left. */
+	return flow->bulk_reads && allowed >= RELAY_BULK_BYTES && mode != CONFIG_SPLICE_OFF &&
+	       flow->from->transport->spliceable && flow->to->transport->spliceable &&
 	       (mode == CONFIG_SPLICE_ON || !flow->from->transport->is_tls);
 }
 
@@ -104,18 +108,26 @@ static void give_back_pipe(struct conn *conn, struct flow *flow)
 	flow->pipe = NULL;
 }
 
-static enum leg_result copy_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
+/* How much a read should ask for. */
+static size_t copy_bytes(const struct flow *flow)
+{
+	if (!flow->bulk_reads)
+		return RELAY_BULK_BYTES;
+	if (flow->from->transport == &transport_aead)
+		return RELAY_BATCH_BYTES;
+	return MAX(MIN(send_room(leg_fd(flow->to)), (size_t)RELAY_BATCH_BYTES),
+		   (size_t)4 * RELAY_BULK_BYTES);
+}
+
+static enum leg_result copy_once(struct conn *conn, struct flow *flow, size_t allowed,
+				 struct leg **ret_failed)
 {
 	struct leg *from = flow->from, *to = flow->to;
-	size_t want = RELAY_BULK_BYTES;
 	struct batch batch;
 	enum leg_result r;
 
-	if (flow->bulk_reads)
-		want = MAX(MIN(send_room(leg_fd(to)), (size_t)RELAY_BATCH_BYTES),
-			   (size_t)4 * RELAY_BULK_BYTES);
 	*ret_failed = from;
-	r = from->transport->recv(from, conn->worker, to, want, &batch);
+	r = from->transport->recv(from, conn->worker, to, MIN(copy_bytes(flow), allowed), &batch);
 	if (r != LEG_OK || !batch.bytes)
 		return r;
 	flow->bulk_reads = batch.bytes >= RELAY_BULK_BYTES ? flow->bulk_reads + 1 : 0;
@@ -126,7 +138,8 @@ static enum leg_result copy_once(struct conn *conn, struct flow *flow, struct le
 
 /* One splice in; the way out is deliver()'s. Only ever into an empty pipe: older kernels lose kTLS
  * data at a pipe that fills up. */
-static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
+static enum leg_result splice_once(struct conn *conn, struct flow *flow, size_t allowed,
+				   struct leg **ret_failed)
 {
 	struct leg *from = flow->from, *to = flow->to;
 	ssize_t n;
@@ -141,8 +154,8 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct 
 	}
 	*ret_failed = from;
 	do {
-		n = splice(leg_fd(from), NULL, flow->pipe->write_fd, NULL, flow->pipe->capacity,
-			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+		n = splice(leg_fd(from), NULL, flow->pipe->write_fd, NULL,
+			   MIN(flow->pipe->capacity, allowed), SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN) {
 		from->readable = false;
@@ -154,7 +167,7 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct 
 	if (n <= 0)
 		/* The end, or (kTLS) a control record at the head, or a bad one: a read tells
 		 * which. */
-		return copy_once(conn, flow, ret_failed);
+		return copy_once(conn, flow, allowed, ret_failed);
 	flow->pipe->bytes = (size_t)n;
 	from->empty_records = 0;
 	/* A kTLS splice gives one record at most, so a full one is all that can be asked of it. */
@@ -167,16 +180,21 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, struct 
 
 static enum leg_result move_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
 {
+	size_t allowed;
+
 	if (flow->from->ended)
 		return LEG_EOF;
-	if (wants_splice(conn, flow)) {
+	allowed = flow_limit_ask(conn, flow);
+	if (!allowed)
+		return LEG_AGAIN;
+	if (wants_splice(conn, flow, allowed)) {
 		if (!flow->pipe)
 			flow->pipe = pipe_pool_get(&conn->worker->pipes,
 						   loop_now_ns(conn->worker->loop));
 		if (flow->pipe)
-			return splice_once(conn, flow, ret_failed);
+			return splice_once(conn, flow, allowed, ret_failed);
 	}
-	return copy_once(conn, flow, ret_failed);
+	return copy_once(conn, flow, allowed, ret_failed);
 }
 
 size_t flow_undelivered(const struct flow *flow)
@@ -197,13 +215,11 @@ static void note_progress(struct conn *conn, struct flow *flow)
 	flow->progress_ns = loop_now_ns(conn->worker->loop);
 }
 
-static enum turn flow_turn(struct conn *conn, struct flow *flow, struct leg **ret_failed)
+static enum turn move(struct conn *conn, struct flow *flow, struct leg **ret_failed)
 {
 	uint64_t stop_at = flow->bytes + RELAY_TURN_BYTES_MAX;
 	enum leg_result r;
 
-	if (flow->finished)
-		return TURN_FINISHED;
 	for (;;) {
 		*ret_failed = flow->to;
 		r = deliver(conn, flow);
@@ -232,6 +248,21 @@ static enum turn flow_turn(struct conn *conn, struct flow *flow, struct leg **re
 	if (flow->pipe && !flow->pipe->bytes)
 		give_back_pipe(conn, flow);
 	return r == LEG_FAILED ? TURN_FAILED : TURN_WAIT;
+}
+
+static enum turn flow_turn(struct conn *conn, struct flow *flow, struct leg **ret_failed)
+{
+	uint64_t before = flow->bytes;
+	enum turn turn;
+
+	if (flow->finished)
+		return TURN_FINISHED;
+	turn = move(conn, flow, ret_failed);
+	if (conn->client && flow->bytes != before)
+		client_count_bytes(conn->client, flow->share.direction, flow->bytes - before);
+	if (!flow->from->readable || turn == TURN_FINISHED)
+		flow_limit_rest(conn, flow);
+	return turn;
 }
 
 /* Who ended first names the reason. */
@@ -312,6 +343,8 @@ void conn_relay_start(struct conn *conn)
 	conn->outbound = (struct flow){ .from = &conn->dialed,
 					.to = &conn->accepted,
 					.progress_ns = now_ns };
+	flow_limit_start(conn, &conn->inbound);
+	flow_limit_start(conn, &conn->outbound);
 	conn->task.run = on_task;
 	conn->accepted.readable = conn->accepted.writable = true;
 	conn->dialed.readable = conn->dialed.writable = true;
@@ -324,6 +357,8 @@ void conn_relay_start(struct conn *conn)
 void conn_relay_fini(struct conn *conn)
 {
 	loop_task_cancel(conn->worker->loop, &conn->task);
+	flow_limit_rest(conn, &conn->inbound);
+	flow_limit_rest(conn, &conn->outbound);
 	give_back_pipe(conn, &conn->inbound);
 	give_back_pipe(conn, &conn->outbound);
 }

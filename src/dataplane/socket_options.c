@@ -34,6 +34,11 @@ void socket_set_options(int fd, int family, const struct config_timeouts *timeou
 		    (int)MIN(timeouts->tcp_user_ms, (uint64_t)INT32_MAX));
 }
 
+void socket_set_pace(int fd, uint64_t rate)
+{
+	setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
+}
+
 void socket_peer(int fd, struct in6_addr *ret_ip, uint16_t *ret_port)
 {
 	struct sockaddr_storage addr = { 0 };

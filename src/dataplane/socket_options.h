@@ -12,6 +12,9 @@
 /* TCP_NODELAY, keepalive, TCP_USER_TIMEOUT; nothing for a unix socket. Best effort. */
 void socket_set_options(int fd, int family, const struct config_timeouts *timeouts);
 
+/* The kernel sends no faster, where it can pace (TCP); bytes a second, UINT64_MAX: no limit. */
+void socket_set_pace(int fd, uint64_t rate);
+
 /* Address (IPv4 mapped) and port of the other end; all zero where it has none. */
 void socket_peer(int fd, struct in6_addr *ret_ip, uint16_t *ret_port);
 

@@ -130,7 +130,9 @@ static enum leg_result aead_transport_recv(struct leg *leg, struct worker *worke
 					   const struct leg *to, size_t want, struct batch *batch)
 {
 	size_t kept = leg->in ? leg->in->end : 0, used = 0;
-	size_t asked = want <= TLS_PLAINTEXT_BYTES_MAX ? TLS_RECORD_BYTES_MAX : RELAY_BATCH_BYTES;
+	/* Room for what records are more than their payload, of one at least. */
+	size_t asked = MIN(want + (TLS_RECORD_BYTES_MAX - TLS_PLAINTEXT_BYTES_MAX),
+			   (size_t)RELAY_BATCH_BYTES);
 	uint8_t *bytes = worker->buffer;
 	enum leg_result r;
 	ssize_t n;

@@ -52,6 +52,7 @@ int worker_new(unsigned int index, enum loop_kind kind, struct gate *gate, struc
 	if (r < 0)
 		goto fail;
 	turnstile_init(&worker->turnstile, worker->loop);
+	throttle_init(&worker->throttle, worker->loop);
 	*ret = worker;
 	return 0;
 fail:

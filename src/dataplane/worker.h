@@ -16,6 +16,7 @@
 #include "dataplane/pipe_pool.h"
 #include "dataplane/snapshot.h"
 #include "dataplane/stats.h"
+#include "dataplane/throttle.h"
 #include "dataplane/turnstile.h"
 #include "limits/limits.h"
 #include "loop/loop.h"
@@ -32,6 +33,7 @@ struct worker {
 	struct loop *loop;
 	struct gate *gate; /* the process's: borrowed */
 	struct turnstile turnstile;
+	struct throttle throttle;
 	uint8_t *buffer; /* WORKER_BUFFER_BYTES; nobody's across two callbacks */
 	struct aead_cache *aead_cache;
 	struct pipe_pool pipes;

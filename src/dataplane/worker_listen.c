@@ -269,6 +269,7 @@ static void on_plan(struct loop_msg *msg)
 	/* Who is on the way out listens to nothing any more. */
 	if (!worker->draining)
 		carry_out(plan);
+	throttle_wake_all(&worker->throttle);
 	atomic_store(&worker->generation, plan->snapshot->generation);
 	eventfd_write(plan->done_fd, 1);
 	worker_plan_free(plan);

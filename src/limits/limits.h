@@ -7,7 +7,7 @@
 
 #define WORKERS_MAX	       256
 #define LISTENERS_MAX	       256
-#define LISTENER_NAME_MAX      64 /* bytes */
+#define LISTENER_NAME_MAX      64      /* bytes */
 #define CONNECTIONS_MAX	       1000000 /* a listener */
 #define UPSTREAM_ADDRESSES_MAX 8
 #define CONFIG_FILE_BYTES_MAX  (1024 * 1024)
@@ -20,7 +20,7 @@
 #define AUDIT_QUEUE_KIB_MIN    64
 #define AUDIT_QUEUE_KIB_MAX    (1024 * 1024)
 #define AUDIT_RECORD_BYTES_MAX (16 * 1024) /* a record that is longer says that it is cut */
-#define NETWORKS_MAX	       256 /* in one list of the configuration */
+#define NETWORKS_MAX	       256	   /* in one list of the configuration */
 #define ACCEPTS_PER_SECOND_MAX 1000000
 #define PENALTY_SOURCES_MAX    (16 * 1024 * 1024)
 #define ADMIN_UIDS_MAX	       64
@@ -31,6 +31,27 @@
 #define CONN_LIST_MAX	  100000 /* connections told of in one answer; the others are counted */
 #define CONN_SLICE	  256	 /* looked at by a worker before it serves its traffic again */
 #define CONN_REQUESTS_MAX 8	 /* answers in the making */
+
+/* Limits of clients by name: clients.h. */
+#define CLIENT_LIMITS_MAX 4096 /* entries of the configuration … */
+#define CLIENT_GLOBS_MAX  256  /* … of these patterns: each new client is held against all */
+#define CLIENT_GROUPS_MAX 256
+#define CLIENTS_IDLE_MAX  16384		  /* remembered without a connection */
+#define CLIENT_RATE_MIN	  10000ULL	  /* bytes a second */
+#define CLIENT_RATE_MAX	  100000000000ULL /* … */
+/* A burst holds two records, so that one moves while another is earned; and what is earned while
+ * threads sleep. By default what is earned in CLIENT_BURST_MS. */
+#define CLIENT_BURST_MIN    (32 * 1024ULL) /* bytes */
+#define CLIENT_BURST_MAX    (64ULL << 30)
+#define CLIENT_BURST_MS	    100
+#define CLIENT_BURST_MS_MIN 10
+/* A connection's turn at the limit: what is earned in so long, a record at least. */
+#define CLIENT_SLOT_US	      2000
+#define CLIENT_SLOT_BYTES_MIN (16 * 1024)
+#define CLIENT_SLOT_BYTES_MAX (1024 * 1024)
+/* What a connection may move though its client's allowance is used up: a heartbeat gets through. */
+#define CLIENT_FLOOR_BYTES 1024
+#define CLIENT_FLOOR_MS	   1000
 
 /* What a peer may make us hold or do before it has proved who it is. */
 #define HANDSHAKE_BYTES_MAX	   (128 * 1024) /* all handshake bytes one peer may send */
@@ -46,8 +67,8 @@
 /* One turn of the relay for one connection, so that a fast pair does not starve the others. */
 #define RELAY_TURN_BYTES_MAX (1024 * 1024)
 #define RELAY_BATCH_BYTES    (256 * 1024)
-#define PIPE_BYTES	     (1024 * 1024) /* asked for: see dataplane/pipe_pool.c */
-#define PIPE_BYTES_MIN	     (64 * 1024)   /* a smaller pipe is not spliced through */
+#define PIPE_BYTES	     (1024 * 1024)     /* asked for: see dataplane/pipe_pool.c */
+#define PIPE_BYTES_MIN	     (64 * 1024)       /* a smaller pipe is not spliced through */
 #define LINGER_BYTES_MAX     (4 * 1024 * 1024) /* read and thrown away after our last alert */
 
 /* RFC 8446 4.6.3: a peer may ask for new keys at will; each costs us a derivation and an answer. */

@@ -16,5 +16,7 @@ struct rate {
 
 /* One event now; false if there have been too many. `per_second` > 0. Any thread. */
 bool rate_take(struct rate *rate, uint64_t per_second, uint64_t now_ns);
+/* Whether rate_take() would say yes. */
+bool rate_has(const struct rate *rate, uint64_t per_second, uint64_t now_ns);
 
 #endif

@@ -36,6 +36,7 @@ void rig_init(struct rig *rig)
 	assert_int_equal(aead_cache_new(8, &rig->worker.aead_cache), 0);
 	assert_int_equal(loop_new(LOOP_EPOLL, &rig->worker.loop, &err), 0);
 	turnstile_init(&rig->worker.turnstile, rig->worker.loop);
+	throttle_init(&rig->worker.throttle, rig->worker.loop);
 	assert_int_equal(gate_new(&rig->process, &rig->worker.gate, &err), 0);
 	rig->config.name = (char *)"unit";
 	rig->config.role = CONFIG_ROLE_FRONT;

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Limits of clients by name, where connections meet them: whether one is let in, once its handshake
+ * has said whose it is, and how much its flows may move (limits/clients.h, limits/share.h). A flow
+ * that may not go on reads nothing, so that its sender is held up by TCP; it sits in the worker's
+ * wheel until it is to ask again.
+ *
+ * At an egress the certificate is the upstream's: there is no client with a name.
+ */
+#include <errno.h>
+
+#include "base/util.h"
+#include "dataplane/conn.h"
+#include "dataplane/conn_log.h"
+#include "dataplane/socket_options.h"
+
+static const enum close_reason reasons[CLIENT_REFUSAL_COUNT] = {
+	[CLIENT_REFUSED_UNNAMED] = CLOSE_CLIENT_UNNAMED,
+	[CLIENT_REFUSED_HANDSHAKES] = CLOSE_LIMIT_CLIENT_HANDSHAKES,
+	[CLIENT_REFUSED_CONNECTIONS] = CLOSE_LIMIT_CLIENT_CONNECTIONS,
+	[CLIENT_REFUSED_CONNECTION_RATE] = CLOSE_LIMIT_CLIENT_RATE,
+	[CLIENT_REFUSED_NO_MEMORY] = CLOSE_NO_MEMORY,
+};
+
+/* What limits know a client by. */
+static const char *client_name(const struct peer *peer)
+{
+	return peer->cn;
+}
+
+/* Who has come too often gets an end in order: it may try again. */
+static void refuse(struct conn *conn, enum client_refusal refusal, const struct err_text *why)
+{
+	enum close_reason reason = reasons[refusal];
+	uint8_t alert = 0;
+
+	if (refusal == CLIENT_REFUSED_NO_MEMORY) {
+		conn_close(conn, reason);
+		return;
+	}
+	if (refusal == CLIENT_REFUSED_UNNAMED) {
+		conn_punish(conn, PENALTY_DENIED);
+		alert = TLS_ALERT_ACCESS_DENIED;
+	}
+	conn_log_refused(conn, close_reason_name(reason), why->text);
+	conn_end(conn, conn->tls, reason, alert);
+}
+
+bool conn_limit_enter(struct conn *conn)
+{
+	enum client_refusal refusal;
+	struct err_text why;
+
+	if (conn->tls != &conn->accepted)
+		return true;
+	refusal = clients_enter(gate_clients(conn->worker->gate), client_name(conn->peer),
+				loop_now_ns(conn->worker->loop), &conn->client, &why);
+	if (refusal == CLIENT_LET_IN)
+		return true;
+	refuse(conn, refusal, &why);
+	return false;
+}
+
+bool conn_limit_admit(struct conn *conn)
+{
+	enum client_refusal refusal;
+	struct err_text why;
+
+	if (!conn->client)
+		return true;
+	refusal = clients_admit(gate_clients(conn->worker->gate), conn->client,
+				loop_now_ns(conn->worker->loop), &why);
+	if (refusal == CLIENT_LET_IN) {
+		conn->client_admitted = true;
+		return true;
+	}
+	refuse(conn, refusal, &why);
+	return false;
+}
+
+void conn_limit_leave(struct conn *conn)
+{
+	clients_leave(gate_clients(conn->worker->gate), conn->client, conn->client_admitted);
+	conn->client = NULL;
+}
+
+void flow_limit_start(struct conn *conn, struct flow *flow)
+{
+	flow->share.client = conn->client;
+	flow->share.direction = flow == &conn->inbound ? CLIENT_PRODUCE : CLIENT_CONSUME;
+	flow->throttle.task = &conn->task;
+}
+
+/* The kernel spreads what it sends, so that what is let through in slots is no row of bursts on the
+ * wire. Only of who has been at its limit: it costs timers. */
+static void pace(struct conn *conn, struct flow *flow, uint64_t rate)
+{
+	const struct endpoint *endpoint = flow->to == &conn->accepted
+						  ? &conn->route->config->listen
+						  : &conn->route->config->upstream;
+
+	if (rate == flow->pace || endpoint->is_unix)
+		return;
+	flow->pace = rate;
+	socket_set_pace(leg_fd(flow->to), rate);
+}
+
+size_t flow_limit_ask(struct conn *conn, struct flow *flow)
+{
+	struct throttle *throttle = &conn->worker->throttle;
+	size_t bytes;
+
+	if (!flow->share.client)
+		return SHARE_UNLIMITED;
+	bytes = share_ask(&flow->share, loop_now_ns(conn->worker->loop));
+	if (bytes == SHARE_UNLIMITED && flow->pace)
+		pace(conn, flow, UINT64_MAX);
+	if (bytes) {
+		throttle_leave(throttle, &flow->throttle);
+		return bytes;
+	}
+	pace(conn, flow, share_pace(&flow->share));
+	throttle_wait(throttle, &flow->throttle, flow->share.wake_ns);
+	return 0;
+}
+
+void flow_limit_use(struct conn *conn, struct flow *flow, uint64_t bytes)
+{
+	if (flow->share.client)
+		share_use(&flow->share, bytes, loop_now_ns(conn->worker->loop));
+}
+
+void flow_limit_rest(struct conn *conn, struct flow *flow)
+{
+	if (!flow->share.client)
+		return;
+	share_rest(&flow->share, loop_now_ns(conn->worker->loop));
+	throttle_leave(&conn->worker->throttle, &flow->throttle);
+}
+
+bool conn_is_limited(const struct conn *conn)
+{
+	return share_waits(&conn->inbound.share) || share_waits(&conn->outbound.share);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One flow's share of what its client and its client's group may move: whether it may read, how
+ * much, and else when to ask again. Flows at the limit get slots of equal size in the order in
+ * which they asked, on whatever thread they are; who waits may move CLIENT_FLOOR_BYTES in each
+ * CLIENT_FLOOR_MS all the same.
+ *
+ * Belongs to the flow's thread; embedded, zero at first.
+ */
+#ifndef SALLYPORT_LIMITS_SHARE_H
+#define SALLYPORT_LIMITS_SHARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "limits/clients.h"
+
+#define SHARE_UNLIMITED SIZE_MAX
+
+enum share_mode { SHARE_FREE, SHARE_SLOT, SHARE_FLOOR, SHARE_WAIT };
+
+/* What was taken of one allowance. */
+struct share_claim {
+	struct allowance *from;
+	unsigned int epoch;
+};
+
+struct share {
+	struct client *client; /* NULL: nobody's limits apply */
+	enum client_direction direction;
+	enum share_mode mode; /* what the last answer was */
+	struct share_claim own, groups;
+	struct client_group *group; /* that it waits for; NULL: for the client's own allowance */
+	uint64_t claimed;	    /* bytes of a slot that has not begun; 0: none */
+	uint64_t ready_ns;	    /* when it begins */
+	int64_t left;		    /* of the slot that has; below 0: too much was moved in it */
+	uint64_t floor_ns;	    /* when the floor is renewed */
+	uint32_t floor_left;
+	uint64_t waits_since_ns; /* 0: it does not */
+	uint64_t wake_ns;	 /* SHARE_WAIT: when to ask again */
+};
+
+static inline bool share_waits(const struct share *share)
+{
+	return share->mode == SHARE_WAIT;
+}
+
+/* How many bytes may be moved now: SHARE_UNLIMITED, or 0: not before share->wake_ns (at most
+ * CLIENT_FLOOR_MS away). What is moved may be more by a record: it is made up for later. */
+size_t share_ask(struct share *share, uint64_t now_ns);
+/* So many have been moved, after it said yes. */
+void share_use(struct share *share, uint64_t bytes, uint64_t now_ns);
+/* There is nothing to move at present, or no flow any more: what is left is for others. */
+void share_rest(struct share *share, uint64_t now_ns);
+/* Bytes a second that a socket should not send faster than, so that a burst takes about a second;
+ * UINT64_MAX: no limit. */
+uint64_t share_pace(const struct share *share);
+
+#endif
