@@ -54,8 +54,8 @@ void allowance_configure(struct allowance *allowance, uint64_t rate, uint64_t bu
 	if (rate) {
 		burst = burst ? burst : allowance_default_burst(rate);
 		burst_ns = price_ns(burst, rate);
-		slot = MIN(MAX(rate / (1000000 / CLIENT_SLOT_US), (uint64_t)CLIENT_SLOT_BYTES_MIN),
-			   (uint64_t)CLIENT_SLOT_BYTES_MAX);
+		slot = MAX(MIN(rate * CLIENT_SLOT_MS / 1000, burst / 4),
+			   (uint64_t)CLIENT_SLOT_BYTES_MIN);
 	}
 	if (rate == before && burst_ns == load(&allowance->burst_ns))
 		return;
@@ -76,13 +76,13 @@ uint64_t allowance_offer(const struct allowance *allowance, uint64_t now_ns)
 	uint64_t ahead_ns, burst_ns;
 
 	if (!rate)
-		return CLIENT_SLOT_BYTES_MAX;
+		return UINT64_MAX;
 	burst_ns = load(&allowance->burst_ns);
 	ahead_ns = MAX(load(&allowance->earned_ns), now_ns) - now_ns;
 	/* Where there is plenty nobody waits, and large claims are cheaper. */
 	if (ahead_ns < burst_ns / 2)
-		return MIN(MAX(worth_bytes(burst_ns / 2, rate), slot),
-			   (uint64_t)CLIENT_SLOT_BYTES_MAX);
+		return MAX(MIN(worth_bytes(burst_ns / 2, rate), (uint64_t)RELAY_TURN_BYTES_MAX),
+			   slot);
 	return slot;
 }
 
@@ -99,6 +99,13 @@ uint64_t allowance_claim(struct allowance *allowance, uint64_t bytes, uint64_t n
 							memory_order_relaxed,
 							memory_order_relaxed));
 	return after_ns > burst_ns ? after_ns - burst_ns : 0;
+}
+
+uint64_t allowance_ready_ns(const struct allowance *allowance)
+{
+	uint64_t earned_ns = load(&allowance->earned_ns), burst_ns = load(&allowance->burst_ns);
+
+	return allowance_is_limited(allowance) && earned_ns > burst_ns ? earned_ns - burst_ns : 0;
 }
 
 void allowance_give_back(struct allowance *allowance, uint64_t bytes)

@@ -36,10 +36,14 @@ static inline bool allowance_is_limited(const struct allowance *allowance)
 	return atomic_load_explicit(&allowance->rate, memory_order_relaxed) != 0;
 }
 
-/* How much a claim should be for: a slot, or more if there is plenty. */
+/* How much a claim should be for: a slot, or more if there is plenty. UINT64_MAX without a limit.
+ */
 uint64_t allowance_offer(const struct allowance *allowance, uint64_t now_ns);
 /* Takes `bytes`, which may pass from the time on that is returned; 0: no limit. */
 uint64_t allowance_claim(struct allowance *allowance, uint64_t bytes, uint64_t now_ns);
+/* From when on all that is claimed may have passed: a claim need not wait longer than this, though
+ * others that were made before it have been given back. 0: no limit. */
+uint64_t allowance_ready_ns(const struct allowance *allowance);
 /* Of a claim of this epoch. */
 void allowance_give_back(struct allowance *allowance, uint64_t bytes);
 /* Bytes that have passed without asking. Of such there is an end to what is owed: it would go on

@@ -45,10 +45,10 @@
 #define CLIENT_BURST_MAX    (64ULL << 30)
 #define CLIENT_BURST_MS	    100
 #define CLIENT_BURST_MS_MIN 10
-/* A connection's turn at the limit: what is earned in so long, a record at least. */
-#define CLIENT_SLOT_US	      2000
+/* A connection's turn at the limit: what is earned in so long, a record at least. Threads wake up
+ * late by less than that, as a rule, so that nobody's turn is taken by who wakes up first. */
+#define CLIENT_SLOT_MS	      10
 #define CLIENT_SLOT_BYTES_MIN (16 * 1024)
-#define CLIENT_SLOT_BYTES_MAX (1024 * 1024)
 /* What a connection may move though its client's allowance is used up: a heartbeat gets through. */
 #define CLIENT_FLOOR_BYTES 1024
 #define CLIENT_FLOOR_MS	   1000

@@ -87,23 +87,46 @@ static size_t of_slot(const struct share *share)
 	return MAX((size_t)share->left, (size_t)CLIENT_SLOT_BYTES_MIN);
 }
 
+/* A slot comes forward when those before it have gone. */
+static void move_up(struct share *share, struct allowance *own, struct allowance *groups)
+{
+	uint64_t ready_ns = allowance_ready_ns(own);
+
+	if (groups)
+		ready_ns = MAX(ready_ns, allowance_ready_ns(groups));
+	share->ready_ns = MIN(share->ready_ns, ready_ns);
+}
+
+/* Claims a slot. False: there has just ceased to be a limit. */
+static bool claim(struct share *share, struct client_group *group, struct allowance *own,
+		  struct allowance *groups, uint64_t now_ns)
+{
+	uint64_t bytes = MIN(allowance_offer(own, now_ns),
+			     groups ? allowance_offer(groups, now_ns) : UINT64_MAX);
+	uint64_t own_ns, group_ns;
+
+	if (bytes == UINT64_MAX)
+		return false;
+	share->claimed = bytes;
+	own_ns = take(&share->own, own, bytes, now_ns);
+	group_ns = take(&share->groups, groups, bytes, now_ns);
+	share->ready_ns = MAX(own_ns, group_ns);
+	share->group = group_ns > own_ns ? group : NULL;
+	return true;
+}
+
 static size_t ask_limited(struct share *share, struct client_group *group, struct allowance *own,
 			  struct allowance *groups, uint64_t now_ns)
 {
-	uint64_t own_ns, group_ns;
-
 	if (share->claimed && (!is_valid(&share->own, own) || !is_valid(&share->groups, groups)))
 		give_up(share);
 	for (;;) {
 		if (share->left > 0)
 			return answer(share, SHARE_SLOT, of_slot(share), now_ns);
-		if (!share->claimed) {
-			share->claimed = MIN(allowance_offer(own, now_ns),
-					     groups ? allowance_offer(groups, now_ns) : UINT64_MAX);
-			own_ns = take(&share->own, own, share->claimed, now_ns);
-			group_ns = take(&share->groups, groups, share->claimed, now_ns);
-			share->ready_ns = MAX(own_ns, group_ns);
-			share->group = group_ns > own_ns ? group : NULL;
+		if (share->claimed) {
+			move_up(share, own, groups);
+		} else if (!claim(share, group, own, groups, now_ns)) {
+			return answer(share, SHARE_FREE, SHARE_UNLIMITED, now_ns);
 		}
 		if (share->ready_ns > now_ns)
 			break;
