@@ -326,11 +326,26 @@ static void on_task(struct loop_task *task)
 	relay_turn(container_of(task, struct conn, task));
 }
 
+/* Whether its socket is broken, not merely at its end. */
+static bool is_broken(struct leg *leg)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(leg_fd(leg), SOL_SOCKET, SO_ERROR, &error, &len) < 0 || !error)
+		return false;
+	leg_fail_errno(leg, error);
+	return true;
+}
+
 void conn_relay_ready(struct conn *conn, struct leg *leg, uint32_t events)
 {
-	(void)leg;
-	(void)events;
-	relay_turn(conn);
+	/* What a limit holds back of who is gone is of no use to anybody: it would hold its place
+	 * for as long as that takes. */
+	if ((events & LOOP_HUP) && conn_is_limited(conn) && is_broken(leg))
+		conn_on_leg_failed(conn, leg);
+	else
+		relay_turn(conn);
 }
 
 void conn_relay_start(struct conn *conn)
