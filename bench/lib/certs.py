@@ -78,3 +78,9 @@ def make(where, sallyport=None):
                 out.write(f.read())
     return Certs(path["ca.crt"], path["server.crt"], path["server.key"], path["client.crt"],
                  path["client.key"], both)
+
+
+def issue_client(where, sallyport, cn):
+    """(certificate, key) of one more client of the CA that `sallyport dev` made in @where."""
+    _run(sallyport, "dev", "cert", "--dir", where, "--cn", cn, "--name", cn, "--usage", "client", "--key", "ec-p256")
+    return os.path.join(where, cn + ".crt"), os.path.join(where, cn + ".key")

@@ -114,7 +114,8 @@ def first_line(argv):
 
 
 class Sallyport(Subject):
-    """The product. options: ktls = off | auto | required; program: another one than the build's."""
+    """The product. options: ktls = off | auto | required; program: another one than the build's; workers;
+    clients: that section of the configuration."""
 
     @property
     def program(self):
@@ -132,7 +133,7 @@ class Sallyport(Subject):
             raise Unavailable(f"{self.program} is not built")
         certs = self.env.certs
         config = {
-            "workers": 1,
+            "workers": self.options.get("workers", 1),
             "loop": self.options.get("loop", "auto"),
             "metrics": {"listen": "off"},
             "admin": {"socket": "off"},
@@ -154,6 +155,8 @@ class Sallyport(Subject):
                 "splice": self.options.get("splice", "auto"),
             }],
         }
+        if "clients" in self.options:
+            config["clients"] = self.options["clients"]
         path = self.write("sallyport.yaml", json.dumps(config, indent=1) + "\n")
         return [self.program, "proxy", "-c", path]
 
@@ -319,6 +322,10 @@ socket = r:TCP_NODELAY=1
         return [need("stunnel"), path]
 
 
+# Limits that nobody reaches: what it costs to have any.
+FAR_LIMITS = {"limits": [{"cn": "*", "group": "all", "produce": "50GB/s", "consume": "50GB/s"}],
+              "groups": [{"name": "all", "produce": "50GB/s", "consume": "50GB/s"}]}
+
 CATALOGUE = {
     "plain-splice": (Relay, {"plain": True}),
     "relay-splice": (Relay, {}),
@@ -329,6 +336,8 @@ CATALOGUE = {
     "sallyport-ktls": (Sallyport, {"ktls": "required"}),
     "sallyport-aead-epoll": (Sallyport, {"ktls": "off", "loop": "epoll"}),
     "sallyport-ktls-epoll": (Sallyport, {"ktls": "required", "loop": "epoll"}),
+    "sallyport-aead-limits": (Sallyport, {"ktls": "off", "clients": FAR_LIMITS}),
+    "sallyport-ktls-limits": (Sallyport, {"ktls": "required", "clients": FAR_LIMITS}),
     "nginx": (Nginx, {}),
     "nginx-ktls": (Nginx, {"ktls": True}),
     "haproxy": (Haproxy, {}),

@@ -49,13 +49,14 @@ static uint64_t saved_bytes(const struct allowance *allowance, uint64_t rate, ui
 void allowance_configure(struct allowance *allowance, uint64_t rate, uint64_t burst,
 			 uint64_t now_ns)
 {
-	uint64_t before = load(&allowance->rate), saved, burst_ns = 0, slot = 0;
+	uint64_t before = load(&allowance->rate), saved, burst_ns = 0, slot = 0, many = 0;
 
 	if (rate) {
 		burst = burst ? burst : allowance_default_burst(rate);
 		burst_ns = price_ns(burst, rate);
 		slot = MAX(MIN(rate * CLIENT_SLOT_MS / 1000, burst / 4),
 			   (uint64_t)CLIENT_SLOT_BYTES_MIN);
+		many = MAX(MIN(burst / 2, (uint64_t)RELAY_TURN_BYTES_MAX), slot);
 	}
 	if (rate == before && burst_ns == load(&allowance->burst_ns))
 		return;
@@ -63,6 +64,7 @@ void allowance_configure(struct allowance *allowance, uint64_t rate, uint64_t bu
 	saved = before ? MIN(saved_bytes(allowance, before, now_ns), burst) : burst;
 	atomic_fetch_add_explicit(&allowance->epoch, 1, memory_order_relaxed);
 	atomic_store_explicit(&allowance->slot_bytes, slot, memory_order_relaxed);
+	atomic_store_explicit(&allowance->many_bytes, many, memory_order_relaxed);
 	atomic_store_explicit(&allowance->burst_ns, burst_ns, memory_order_relaxed);
 	atomic_store_explicit(&allowance->earned_ns,
 			      rate ? now_ns + burst_ns - MIN(price_ns(saved, rate), burst_ns) : 0,
@@ -72,18 +74,12 @@ void allowance_configure(struct allowance *allowance, uint64_t rate, uint64_t bu
 
 uint64_t allowance_offer(const struct allowance *allowance, uint64_t now_ns)
 {
-	uint64_t rate = load(&allowance->rate), slot = load(&allowance->slot_bytes);
-	uint64_t ahead_ns, burst_ns;
-
-	if (!rate)
+	if (!allowance_is_limited(allowance))
 		return UINT64_MAX;
-	burst_ns = load(&allowance->burst_ns);
-	ahead_ns = MAX(load(&allowance->earned_ns), now_ns) - now_ns;
 	/* Where there is plenty nobody waits, and large claims are cheaper. */
-	if (ahead_ns < burst_ns / 2)
-		return MAX(MIN(worth_bytes(burst_ns / 2, rate), (uint64_t)RELAY_TURN_BYTES_MAX),
-			   slot);
-	return slot;
+	return load(&allowance->earned_ns) < now_ns + load(&allowance->burst_ns) / 2
+		       ? load(&allowance->many_bytes)
+		       : load(&allowance->slot_bytes);
 }
 
 uint64_t allowance_claim(struct allowance *allowance, uint64_t bytes, uint64_t now_ns)

@@ -19,7 +19,8 @@ struct allowance {
 	atomic_uint_fast64_t earned_ns;
 	atomic_uint_fast64_t rate;	 /* bytes a second, 0: no limit */
 	atomic_uint_fast64_t burst_ns;	 /* for how long what is not used adds up */
-	atomic_uint_fast64_t slot_bytes; /* of a claim while there is not plenty */
+	atomic_uint_fast64_t slot_bytes; /* of a claim … */
+	atomic_uint_fast64_t many_bytes; /* … and while there is plenty */
 	atomic_uint epoch;		 /* claims of an earlier one are void */
 };
 

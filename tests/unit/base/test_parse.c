@@ -103,6 +103,38 @@ static void test_bytes(void **state)
 	}
 }
 
+static void test_rate(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		uint64_t value;
+	} rows[] = {
+		{ "50MB/s", 0, 50000000 },
+		{ "100kB/s", 0, 100000 },
+		{ "1GiB/s", 0, 1ULL << 30 },
+		{ "7B/s", 0, 7 },
+		{ "50MB", -EINVAL, 0 },
+		{ "50M/s", -EINVAL, 0 },
+		{ "50/s", -EINVAL, 0 },
+		{ "/s", -EINVAL, 0 },
+		{ "", -EINVAL, 0 },
+		{ "B/s", -EINVAL, 0 },
+		{ "-1MB/s", -EINVAL, 0 },
+		{ "1.5MB/s", -EINVAL, 0 },
+		{ "50MB/min", -EINVAL, 0 },
+		{ "18446744073709551615GiB/s", -ERANGE, 0 },
+		{ "000000000000000000000000000000000000001kB/s", -EINVAL, 0 },
+	};
+	uint64_t rate;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		rate = 77;
+		assert_int_equal(parse_rate(rows[i].text, &rate), rows[i].r);
+		assert_int_equal(rate, rows[i].r ? 77 : rows[i].value);
+	}
+}
+
 static void test_endpoint(void **state)
 {
 	static const struct {
@@ -203,13 +235,10 @@ static void test_nearest_word(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_u64),
-		cmocka_unit_test(test_duration),
-		cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_endpoint),
-		cmocka_unit_test(test_endpoint_lengths),
-		cmocka_unit_test(test_sockaddr),
-		cmocka_unit_test(test_nearest_word),
+		cmocka_unit_test(test_u64),	 cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_bytes),	 cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_endpoint), cmocka_unit_test(test_endpoint_lengths),
+		cmocka_unit_test(test_sockaddr), cmocka_unit_test(test_nearest_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
