@@ -113,15 +113,13 @@ size_t flow_limit_ask(struct conn *conn, struct flow *flow)
 	if (!flow->share.client)
 		return SHARE_UNLIMITED;
 	bytes = share_ask(&flow->share, loop_now_ns(conn->worker->loop));
-	if (bytes == SHARE_UNLIMITED && flow->pace)
-		pace(conn, flow, UINT64_MAX);
-	if (bytes) {
+	if (!bytes || flow->pace)
+		pace(conn, flow, share_pace(&flow->share));
+	if (bytes)
 		throttle_leave(throttle, &flow->throttle);
-		return bytes;
-	}
-	pace(conn, flow, share_pace(&flow->share));
-	throttle_wait(throttle, &flow->throttle, flow->share.wake_ns);
-	return 0;
+	else
+		throttle_wait(throttle, &flow->throttle, share_wake_ns(&flow->share));
+	return bytes;
 }
 
 void flow_limit_use(struct conn *conn, struct flow *flow, uint64_t bytes)

@@ -19,6 +19,11 @@ void throttle_init(struct throttle *throttle, struct loop *loop)
 		list_init(&throttle->slots[i]);
 }
 
+void throttle_fini(struct throttle *throttle)
+{
+	loop_timer_cancel(throttle->loop, &throttle->timer);
+}
+
 static void arm(struct throttle *throttle, uint64_t tick)
 {
 	throttle->armed_tick = tick;
@@ -29,9 +34,9 @@ void throttle_leave(struct throttle *throttle, struct throttle_entry *entry)
 {
 	size_t slot = entry->tick % THROTTLE_TICKS;
 
-	if (!entry->waiting)
+	if (!entry->tick)
 		return;
-	entry->waiting = false;
+	entry->tick = 0;
 	list_remove(&entry->node);
 	if (list_empty(&throttle->slots[slot]))
 		throttle->busy[slot / 64] &= ~(1ULL << (slot % 64));
@@ -44,12 +49,11 @@ void throttle_wait(struct throttle *throttle, struct throttle_entry *entry, uint
 	size_t slot;
 
 	tick = MIN(MAX(tick, now_tick + 1), now_tick + THROTTLE_TICKS - 1);
-	if (entry->waiting && entry->tick == tick)
+	if (entry->tick == tick)
 		return;
 	throttle_leave(throttle, entry);
 	slot = tick % THROTTLE_TICKS;
 	entry->tick = tick;
-	entry->waiting = true;
 	list_append(&throttle->slots[slot], &entry->node);
 	throttle->busy[slot / 64] |= 1ULL << (slot % 64);
 	if (!throttle->armed_tick || tick < throttle->armed_tick)

@@ -19,8 +19,7 @@
 struct throttle_entry {
 	struct list_node node;
 	struct loop_task *task; /* queued when the time has come */
-	bool waiting;
-	uint64_t tick;
+	uint64_t tick;		/* 0: it does not wait */
 };
 
 struct throttle {
@@ -36,6 +35,7 @@ void throttle_init(struct throttle *throttle, struct loop *loop);
 void throttle_wait(struct throttle *throttle, struct throttle_entry *entry, uint64_t until_ns);
 /* It does not wait any longer; harmless if it did not. */
 void throttle_leave(struct throttle *throttle, struct throttle_entry *entry);
+void throttle_fini(struct throttle *throttle); /* nobody waits any more */
 /* The limits may have changed: everybody looks again. */
 void throttle_wake_all(struct throttle *throttle);
 

@@ -172,6 +172,7 @@ void worker_check_end(struct worker *worker)
 	worker->stopping = true;
 	conn_walk_on_stop(worker);
 	loop_timer_cancel(worker->loop, &worker->drain_timer);
+	throttle_fini(&worker->throttle);
 	loop_stop(worker->loop);
 }
 

@@ -64,6 +64,7 @@ void allowance_configure(struct allowance *allowance, uint64_t rate, uint64_t bu
 	saved = before ? MIN(saved_bytes(allowance, before, now_ns), burst) : burst;
 	atomic_fetch_add_explicit(&allowance->epoch, 1, memory_order_relaxed);
 	atomic_store_explicit(&allowance->slot_bytes, slot, memory_order_relaxed);
+	atomic_store_explicit(&allowance->pace, rate + burst, memory_order_relaxed);
 	atomic_store_explicit(&allowance->many_bytes, many, memory_order_relaxed);
 	atomic_store_explicit(&allowance->burst_ns, burst_ns, memory_order_relaxed);
 	atomic_store_explicit(&allowance->earned_ns,

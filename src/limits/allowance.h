@@ -21,6 +21,7 @@ struct allowance {
 	atomic_uint_fast64_t burst_ns;	 /* for how long what is not used adds up */
 	atomic_uint_fast64_t slot_bytes; /* of a claim … */
 	atomic_uint_fast64_t many_bytes; /* … and while there is plenty */
+	atomic_uint_fast64_t pace;	 /* bytes a second by which a burst takes a second */
 	atomic_uint epoch;		 /* claims of an earlier one are void */
 };
 

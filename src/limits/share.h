@@ -20,25 +20,19 @@
 
 enum share_mode { SHARE_FREE, SHARE_SLOT, SHARE_FLOOR, SHARE_WAIT };
 
-/* What was taken of one allowance. */
-struct share_claim {
-	struct allowance *from;
-	unsigned int epoch;
-};
-
 struct share {
-	struct client *client; /* NULL: nobody's limits apply */
-	enum client_direction direction;
-	enum share_mode mode; /* what the last answer was */
-	struct share_claim own, groups;
-	struct client_group *group; /* that it waits for; NULL: for the client's own allowance */
+	struct client *client;	    /* NULL: nobody's limits apply */
+	struct client_group *group; /* that the last slot was claimed of too, or NULL */
 	uint64_t claimed;	    /* bytes of a slot that has not begun; 0: none */
 	uint64_t ready_ns;	    /* when it begins */
 	int64_t left;		    /* of the slot that has; below 0: too much was moved in it */
 	uint64_t floor_ns;	    /* when the floor is renewed */
+	uint64_t waits_since_ns;    /* 0: it does not */
+	uint32_t own_epoch, group_epoch; /* of the last slot's claims */
 	uint32_t floor_left;
-	uint64_t waits_since_ns; /* 0: it does not */
-	uint64_t wake_ns;	 /* SHARE_WAIT: when to ask again */
+	enum client_direction direction : 8;
+	enum share_mode mode : 8; /* what the last answer was */
+	bool for_group;		  /* it waits for the group's allowance, not for its client's own */
 };
 
 static inline bool share_waits(const struct share *share)
@@ -46,9 +40,10 @@ static inline bool share_waits(const struct share *share)
 	return share->mode == SHARE_WAIT;
 }
 
-/* How many bytes may be moved now: SHARE_UNLIMITED, or 0: not before share->wake_ns (at most
+/* How many bytes may be moved now: SHARE_UNLIMITED, or 0: not before share_wake_ns() (at most
  * CLIENT_FLOOR_MS away). What is moved may be more by a record: it is made up for later. */
 size_t share_ask(struct share *share, uint64_t now_ns);
+uint64_t share_wake_ns(const struct share *share);
 /* So many have been moved, after it said yes. */
 void share_use(struct share *share, uint64_t bytes, uint64_t now_ns);
 /* There is nothing to move at present, or no flow any more: what is left is for others. */

@@ -142,22 +142,24 @@ def test_group(new_door, names):
         group.end()
 
 
-def test_changed_live(new_door, names):
-    """A reload is in force on connections that are open, also on those that wait for the next year."""
-    door = new_door(workers=2, **limits({"cn": "limited", "produce": UNREACHABLE}))
+@pytest.mark.parametrize("way", ["produce", "consume"])
+def test_changed_live(new_door, names, way):
+    """A reload is in force on connections that are open, also on those that wait for the next year;
+    nor is the kernel's pacing left behind."""
+    door = new_door(workers=2, **limits({"cn": "limited", way: UNREACHABLE}))
     with Pair(door, names["limited"]) as pair:
-        with in_background(lambda: pair.send("produce", DATA)):
-            assert pair.read("produce", 50000) == DATA[:50000]
-            change(door, limits=[{"cn": "limited", "produce": "1GB/s"}])
-            assert pair.read("produce", len(DATA) - 50000) == DATA[50000:]
+        with in_background(lambda: pair.send(way, DATA)):
+            assert pair.read(way, 50000) == DATA[:50000]
+            change(door, limits=[{"cn": "limited", way: "1GB/s"}])
+            assert pair.read(way, len(DATA) - 50000) == DATA[50000:]
         change(door)
-        with in_background(lambda: pair.send("produce", DATA)):
-            assert pair.read("produce", len(DATA)) == DATA
+        with in_background(lambda: pair.send(way, 3 * DATA)):
+            assert pair.read(way, 3 * len(DATA)) == 3 * DATA
         change(door, limits=[{"cn": "*", "group": "all"}],
-               groups=[{"name": "all", "produce": "500kB/s", "produce_burst": "32KiB"}])
+               groups=[{"name": "all", way: "500kB/s", way + "_burst": "32KiB"}])
         begun = time.monotonic()
-        with in_background(lambda: pair.send("produce", DATA)):
-            assert pair.read("produce", len(DATA)) == DATA
+        with in_background(lambda: pair.send(way, DATA)):
+            assert pair.read(way, len(DATA)) == DATA
         assert time.monotonic() - begun >= (len(DATA) - 32768 - SLACK) / (500 * KB)
         pair.end()
 

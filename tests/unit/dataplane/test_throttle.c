@@ -84,7 +84,7 @@ static void check(struct wheel_rig *w)
 
 		assert_true(waiter->woken <= 1);
 		assert_true(!waiter->due_ms || waiter->due_ms > w->now_ms);
-		assert_int_equal(waiter->entry.waiting, waiter->due_ms != 0);
+		assert_int_equal(waiter->entry.tick != 0, waiter->due_ms != 0);
 	}
 }
 
@@ -114,7 +114,7 @@ static void test_wheel(void **state)
 	pass(w, 2000);
 	check(w);
 	for (size_t i = 0; i < WAITERS; i++)
-		assert_false(w->waiters[i].entry.waiting);
+		assert_int_equal(w->waiters[i].entry.tick, 0);
 }
 
 static void test_all(void **state)
