@@ -20,6 +20,8 @@ _sallyport_value() {
 	--usage) _sallyport_words "client server both" "$2" ;;
 	--key) _sallyport_words "ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" "$2" ;;
 	--for) _sallyport_words "10m 1h" "$2" ;;
+	--produce | --consume) _sallyport_words "off 1MB/s 10MB/s 100MB/s" "$2" ;;
+	--connections | --connections-per-second | --handshakes-per-second | --group) COMPREPLY=() ;;
 	--cn | --issuer | --serial | --listener | --limit | --san | --days | --name) COMPREPLY=() ;;
 	*) return 1 ;;
 	esac
@@ -33,6 +35,10 @@ _sallyport_options() {
 	dev) echo "--dir --cn --san --usage --days --key --name --force --json" ;;
 	status | reload | upgrade) echo "--socket --json" ;;
 	conns) echo "--cn --issuer --serial --listener --state --transport --sort --limit --socket --json" ;;
+	limits)
+		echo "--at-limit --limit --group --produce --consume --connections --connections-per-second"
+		echo "--handshakes-per-second --for --socket --json"
+		;;
 	kill) echo "--cn --issuer --serial --listener --socket --json" ;;
 	drain) echo "--at-once --socket --json" ;;
 	log-level) echo "--for --socket --json" ;;
@@ -41,7 +47,7 @@ _sallyport_options() {
 }
 
 _sallyport() {
-	local verbs="proxy check probe dev status conns kill reload upgrade drain log-level help"
+	local verbs="proxy check probe dev status conns limits kill reload upgrade drain log-level help"
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
 
 	COMPREPLY=()
@@ -55,6 +61,7 @@ _sallyport() {
 		case $verb in
 		check) _sallyport_files "$word" ;;
 		dev) [[ $COMP_CWORD -ne 2 ]] || _sallyport_words "ca cert" "$word" ;;
+		limits) [[ $COMP_CWORD -ne 2 ]] || _sallyport_words "set clear" "$word" ;;
 		log-level) _sallyport_words "error warning info debug" "$word" ;;
 		help) _sallyport_words "$verbs" "$word" ;;
 		esac

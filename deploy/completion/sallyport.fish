@@ -10,7 +10,7 @@ function __sallyport_no_verb
     test (count (commandline -opc)) -lt 2
 end
 
-set -l admin status conns kill reload upgrade drain log-level
+set -l admin status conns limits kill reload upgrade drain log-level
 set -l filter conns kill
 
 complete -c sallyport -f
@@ -23,6 +23,7 @@ complete -c sallyport -n __sallyport_no_verb -a probe -d 'Say what this host and
 complete -c sallyport -n __sallyport_no_verb -a dev -d 'An embedded CA for laptops and tests'
 complete -c sallyport -n __sallyport_no_verb -a status -d 'Say whether the running proxy is well'
 complete -c sallyport -n __sallyport_no_verb -a conns -d 'List the connections of the running proxy'
+complete -c sallyport -n __sallyport_no_verb -a limits -d 'Show who is held back by limits, or change some for a while'
 complete -c sallyport -n __sallyport_no_verb -a kill -d 'End connections of the running proxy'
 complete -c sallyport -n __sallyport_no_verb -a reload -d 'Make the running proxy read its files again'
 complete -c sallyport -n __sallyport_no_verb -a upgrade -d 'Have a new process take over from the running proxy'
@@ -55,7 +56,17 @@ complete -c sallyport -n '__sallyport_verb conns' -l state -x -a 'handshake conn
 complete -c sallyport -n '__sallyport_verb conns' -l transport -x -a 'ktls aead plain' -d 'Of the TLS side'
 complete -c sallyport -n '__sallyport_verb conns' -l sort -x -a 'age bytes idle stall' -d 'What comes first'
 complete -c sallyport -n '__sallyport_verb conns' -l limit -x -d 'Show at most so many'
+complete -c sallyport -n '__sallyport_verb limits' -a 'set clear'
+complete -c sallyport -n '__sallyport_verb limits' -l at-limit -d 'Only who is held back now'
+complete -c sallyport -n '__sallyport_verb limits' -l limit -x -d 'Show at most so many'
+complete -c sallyport -n '__sallyport_verb limits' -l group -x -d 'A group instead of a client'
+complete -c sallyport -n '__sallyport_verb limits' -l produce -x -a 'off 10MB/s' -d 'Bytes a second to the upstream'
+complete -c sallyport -n '__sallyport_verb limits' -l consume -x -a 'off 10MB/s' -d 'Bytes a second from the upstream'
+complete -c sallyport -n '__sallyport_verb limits' -l connections -x -d 'Live connections'
+complete -c sallyport -n '__sallyport_verb limits' -l connections-per-second -x -d 'New connections'
+complete -c sallyport -n '__sallyport_verb limits' -l handshakes-per-second -x -d 'Handshakes that end well'
+complete -c sallyport -n '__sallyport_verb limits' -l for -x -a '10m 1h' -d 'It ends by itself'
 complete -c sallyport -n '__sallyport_verb drain' -l at-once -d 'Live connections end now'
 complete -c sallyport -n '__sallyport_verb log-level' -l for -x -a '10m 1h' -d 'Go back by itself'
 complete -c sallyport -n '__sallyport_verb log-level' -a 'error warning info debug'
-complete -c sallyport -n '__sallyport_verb help' -a 'proxy check probe dev status conns kill reload upgrade drain log-level help'
+complete -c sallyport -n '__sallyport_verb help' -a 'proxy check probe dev status conns limits kill reload upgrade drain log-level help'

@@ -2,7 +2,8 @@
 /*
  * Life of the admin side (admin.h). Two threads: the server's, where the handlers run, and the
  * watcher, which looks at the proxy every few seconds, so that conditions know since when they
- * hold, and gives a borrowed log level back. Both end before the proxy does.
+ * hold, and takes back what was ordered for a while: a log level, limits. Both end before the
+ * proxy does.
  */
 #include "admin/admin.h"
 
@@ -21,15 +22,23 @@
 #include "base/parse.h"
 #include "base/thread.h"
 #include "base/util.h"
+#include "limits/clients.h"
 
 #define WATCH_PERIOD_NS	  (5 * NSEC_PER_SEC)
 #define REFUSED_PERIOD_NS NSEC_PER_SEC
 
 static const struct http_route routes[] = {
-	{ "GET", "/v1/status", api_status },	   { "GET", "/v1/conns", api_conns },
-	{ "POST", "/v1/kill", api_kill },	   { "POST", "/v1/reload", api_reload },
-	{ "POST", "/v1/upgrade", api_upgrade },	   { "POST", "/v1/drain", api_drain },
-	{ "GET", "/v1/log-level", api_log_level }, { "POST", "/v1/log-level", api_set_log_level },
+	{ "GET", "/v1/status", api_status },
+	{ "GET", "/v1/conns", api_conns },
+	{ "POST", "/v1/kill", api_kill },
+	{ "POST", "/v1/reload", api_reload },
+	{ "POST", "/v1/upgrade", api_upgrade },
+	{ "POST", "/v1/drain", api_drain },
+	{ "GET", "/v1/log-level", api_log_level },
+	{ "POST", "/v1/log-level", api_set_log_level },
+	{ "GET", "/v1/limits", api_limits },
+	{ "POST", "/v1/limits", api_set_limits },
+	{ "POST", "/v1/limits/clear", api_clear_limits },
 };
 
 void api_fail(struct http_answer *answer, unsigned int status, const char *fmt, ...)
@@ -120,6 +129,13 @@ static void revert_log_level(struct admin *admin, uint64_t now_ns)
 	log_msg(LOG_INFO, "log_level", "back at %s", log_level_name(admin->revert_to));
 }
 
+void admin_wake(struct admin *admin)
+{
+	pthread_mutex_lock(&admin->mutex);
+	pthread_cond_signal(&admin->changed);
+	pthread_mutex_unlock(&admin->mutex);
+}
+
 /* Waits until the next look is due; false: the admin side stops. */
 static bool watcher_wait(struct admin *admin)
 {
@@ -132,10 +148,12 @@ static bool watcher_wait(struct admin *admin)
 		struct timespec until;
 
 		revert_log_level(admin, now_ns);
+		admin_end_orders(admin);
 		if (admin->stopping || now_ns >= due_ns)
 			break;
 		if (admin->revert_ns)
 			until_ns = MIN(until_ns, admin->revert_ns);
+		until_ns = MIN(until_ns, clients_next_expiry(proxy_clients(admin->proxy)));
 		until.tv_sec = (time_t)(until_ns / NSEC_PER_SEC);
 		until.tv_nsec = (long)(until_ns % NSEC_PER_SEC);
 		pthread_cond_timedwait(&admin->changed, &admin->mutex, &until);

@@ -43,7 +43,13 @@ void api_reload(const struct http_request *request, struct http_answer *answer, 
 void api_upgrade(const struct http_request *request, struct http_answer *answer, void *arg);
 void api_drain(const struct http_request *request, struct http_answer *answer, void *arg);
 void api_log_level(const struct http_request *request, struct http_answer *answer, void *arg);
+void api_limits(const struct http_request *request, struct http_answer *answer, void *arg);
+void api_set_limits(const struct http_request *request, struct http_answer *answer, void *arg);
+void api_clear_limits(const struct http_request *request, struct http_answer *answer, void *arg);
 void api_set_log_level(const struct http_request *request, struct http_answer *answer, void *arg);
+
+/* By enum client_refusal. */
+extern const char *const client_refusal_words[];
 
 /* The answer becomes {"error": TEXT}. */
 void api_fail(struct http_answer *answer, unsigned int status, const char *fmt, ...)
@@ -52,6 +58,11 @@ void api_fail(struct http_answer *answer, unsigned int status, const char *fmt, 
 void api_string(FILE *out, const char *key, const char *value, bool first);
 /* An order that was given, with who gave it; the caller adds what it is and ends the line. */
 void api_log_order(struct log_line *line, const struct http_request *request, const char *order);
+
+/* Limits by order that have run off end. */
+void admin_end_orders(struct admin *admin);
+/* The watcher is to look when it is to do something next. */
+void admin_wake(struct admin *admin);
 
 /* One look at everything, by whoever asks. */
 void admin_check(struct admin *admin);

@@ -9,57 +9,13 @@
 
 #include <inttypes.h>
 
-#include "admin/exposition.h"
+#include "admin/metrics_impl.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/util.h"
 #include "dataplane/conn.h"
 #include "pki/inspect.h"
-
-struct family;
-
-/* What sums over all workers come to. */
-struct worker_sums {
-	uint64_t workers, pipes_lent, pipes_idle, pipes_refused, cq_overflows;
-	struct histogram turns;
-	const char *loop;
-};
-
-/* One family of one scrape. */
-struct scrape {
-	FILE *out;
-	const struct metrics_source *source;
-	const struct family *family;
-	const struct snapshot *snapshot; /* in force */
-	const struct stats *total;	 /* of all workers */
-	const struct worker_sums *workers;
-	const struct audit_stats *audit;
-	const struct reload_state *reload;
-	const struct process_stats *process;
-};
-
-struct family {
-	const char *name;
-	enum exposition_type type;
-	const char *help;
-	/* One of these is set. */
-	void (*of_proxy)(const struct scrape *scrape);
-	void (*of_listener)(const struct scrape *scrape, const struct route *route,
-			    const struct stats *stats);
-	void (*of_worker)(const struct scrape *scrape, const struct worker *worker);
-	size_t offset; /* of_listener: in struct stats, for those that are a plain number there */
-};
-
-/* Lists of labels; LISTENER_LABELS() begins with the listener's name. */
-#define LABELS(...)                                                                                \
-	(const struct exposition_label[])                                                          \
-	{                                                                                          \
-		__VA_ARGS__,                                                                       \
-		{                                                                                  \
-			NULL, NULL                                                                 \
-		}                                                                                  \
-	}
-#define LISTENER_LABELS(route, ...) LABELS({ "listener", (route)->config->name }, ##__VA_ARGS__)
 
 static const char *const transport_names[STATS_TRANSPORT_COUNT] = {
 	[STATS_AEAD] = "aead",
@@ -489,6 +445,30 @@ static const struct family families[] = {
 	  "Times that no pipe of a useful size could be had; bytes were copied instead.",
 	  .of_proxy = write_pipe_failures },
 
+	{ "sallyport_clients", GAUGE, "Clients that are known by name: live, or remembered.",
+	  .of_proxy = metrics_clients_known },
+	{ "sallyport_client_connections", GAUGE, "Live connections of a client.",
+	  .of_proxy = metrics_client_connections },
+	{ "sallyport_client_bytes_total", COUNTER,
+	  "Bytes of a client, produce: to the upstream, consume: from it.",
+	  .of_proxy = metrics_client_bytes },
+	{ "sallyport_client_limited_seconds_total", COUNTER,
+	  "For how long connections of a client have waited for its limits, all together.",
+	  .of_proxy = metrics_client_limited },
+	{ "sallyport_client_at_limit", GAUGE,
+	  "1 while a client is held back by its limits; of 'other': how many clients are.",
+	  .of_proxy = metrics_client_at_limit },
+	{ "sallyport_client_refused_total", COUNTER,
+	  "Connections of a client that its limits did not let in.",
+	  .of_proxy = metrics_client_refused },
+	{ "sallyport_client_group_connections", GAUGE, "Live connections of a group's clients.",
+	  .of_proxy = metrics_group_connections },
+	{ "sallyport_client_group_bytes_total", COUNTER, "Bytes of a group's clients.",
+	  .of_proxy = metrics_group_bytes },
+	{ "sallyport_client_group_limited_seconds_total", COUNTER,
+	  "For how long connections have waited for the limits of their group, all together.",
+	  .of_proxy = metrics_group_limited },
+
 	{ "sallyport_worker_connections", GAUGE, "Live connections by worker.",
 	  .of_worker = write_worker_connections },
 	{ "sallyport_worker_busy_seconds_total", COUNTER,
@@ -591,13 +571,16 @@ void metrics_write(FILE *out, const struct metrics_source *source)
 				 .workers = &workers,
 				 .audit = &audit,
 				 .reload = &reload,
-				 .process = &process };
+				 .process = &process,
+				 .clients = source->clients };
 
 	proxy_stats(source->proxy, &total);
 	proxy_visit_workers(source->proxy, add_worker, &workers);
 	proxy_audit_stats(source->proxy, &audit);
 	proxy_reload_state(source->proxy, &reload);
 	process_stats_read(&source->process, &process);
+	client_series_update(source->clients, proxy_clients(source->proxy),
+			     snapshot->config->metrics.clients, clock_monotonic_ns());
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		const struct family *family = &families[i];
 

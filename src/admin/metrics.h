@@ -15,6 +15,7 @@ struct metrics_source {
 	struct proxy *proxy;
 	const char *version; /* of the program */
 	struct process_files process;
+	struct client_series *clients; /* from scrape to scrape */
 };
 
 /* All families in the text format. One thread at a time. */

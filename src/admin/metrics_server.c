@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "admin/client_series.h"
 #include "admin/exposition.h"
 #include "admin/http.h"
 #include "admin/metrics.h"
@@ -23,6 +24,7 @@ struct metrics_server {
 	int listen_fd;			     /* until the start; -1: not to be had yet */
 	struct http_server *http;
 	struct metrics_source source;
+	struct client_series clients;
 };
 
 static void on_metrics(const struct http_request *request, struct http_answer *answer, void *arg)
@@ -115,6 +117,7 @@ int metrics_server_new(const struct config_metrics *config, const char *version,
 	server->config = config;
 	server->listen_fd = TAKE_FD(fd);
 	server->source.version = version;
+	server->source.clients = &server->clients;
 	process_files_open(&server->source.process);
 	*ret = server;
 	return 0;
@@ -159,5 +162,6 @@ void metrics_server_free(struct metrics_server *server)
 	if (server->listen_fd >= 0)
 		close(server->listen_fd);
 	process_files_close(&server->source.process);
+	client_series_fini(&server->clients);
 	free(server);
 }

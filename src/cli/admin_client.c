@@ -48,6 +48,17 @@ void admin_client_query(struct admin_client *client, const char *key, const char
 	client->has_query = true;
 }
 
+bool admin_client_has(const struct admin_client *client, const char *key)
+{
+	const char *at = client->path ? strchr(client->path, '?') : NULL;
+	size_t len = strlen(key);
+
+	for (; at; at = strchr(at + 1, '&'))
+		if (strncmp(at + 1, key, len) == 0 && at[1 + len] == '=')
+			return true;
+	return false;
+}
+
 static void take_query_option(struct admin_client *client, int value, const struct option *options)
 {
 	for (; options->name; options++)

@@ -41,6 +41,8 @@ void admin_client_fini(struct admin_client *client);
 int admin_client_refuse(struct admin_client *client, const char *argument);
 /* Adds key=value to the query; a NULL value adds nothing. */
 void admin_client_query(struct admin_client *client, const char *key, const char *value);
+/* Whether the query has this key already. */
+bool admin_client_has(const struct admin_client *client, const char *key);
 /* Asks, and ends the request. CLI_OK and *ret, an object for json_decref(); with `json` it has been
  * printed. Else what is wrong has been told, and the exit code is CLI_NO_PROXY where nobody answers
  * us, or CLI_FAILED. `order`: it is to change something (POST). */

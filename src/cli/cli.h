@@ -30,7 +30,7 @@ extern const char cli_help_text[];
 
 extern const char cli_proxy_help[], cli_check_help[], cli_probe_help[], cli_dev_help[];
 extern const char cli_status_help[], cli_conns_help[], cli_kill_help[], cli_reload_help[],
-	cli_upgrade_help[], cli_drain_help[], cli_log_level_help[];
+	cli_upgrade_help[], cli_drain_help[], cli_log_level_help[], cli_limits_help[];
 
 int cli_proxy(const struct cli_verb *verb, int argc, char **argv);
 int cli_check(const struct cli_verb *verb, int argc, char **argv);
@@ -43,6 +43,7 @@ int cli_reload(const struct cli_verb *verb, int argc, char **argv);
 int cli_upgrade(const struct cli_verb *verb, int argc, char **argv);
 int cli_drain(const struct cli_verb *verb, int argc, char **argv);
 int cli_log_level(const struct cli_verb *verb, int argc, char **argv);
+int cli_limits(const struct cli_verb *verb, int argc, char **argv);
 int cli_help(const struct cli_verb *verb, int argc, char **argv);
 int cli_version(void);
 

@@ -25,6 +25,7 @@ const char cli_help_text[] =
 	"commands to a running proxy, over its admin socket:\n"
 	"  status           is it well; if not: what is wrong, since when, what to do\n"
 	"  conns            who is connected with what\n"
+	"  limits           who is held back by limits; other limits for a while\n"
 	"  kill             end connections, by number or by certificate\n"
 	"  reload           read configuration, certificates and keys again\n"
 	"  upgrade          start the program anew; it takes over without refusing anybody\n"
@@ -172,6 +173,40 @@ const char cli_conns_help[] =
 	"      --sort ORDER       age (oldest first, the default), bytes, idle, stall\n"
 	"      --limit N          show at most N, 1 to 100000 (1000)\n" ADMIN_OPTIONS_HELP "\n"
 	"exit status: 0 listed; 1 it failed; 2 wrong command line; 3 no proxy answers\n";
+
+const char cli_limits_help[] =
+	"usage: sallyport limits [NAME|GLOB] [--at-limit] [--limit N] [--socket PATH] [--json]\n"
+	"       sallyport limits set CLIENT|--group NAME [--produce RATE] [--consume RATE]\n"
+	"                      [--connections N] [--connections-per-second N]\n"
+	"                      [--handshakes-per-second N] --for TIME [--socket PATH] [--json]\n"
+	"       sallyport limits clear CLIENT|--group NAME [--socket PATH] [--json]\n"
+	"\n"
+	"Says why a client is slow: who has which limits (clients in the configuration), who is\n"
+	"held back by them now and for how long, how long connections have waited in all, and\n"
+	"how many were refused. Groups, whose clients share an allowance, follow.\n"
+	"\n"
+	"'set' gives one client or group other limits for a while, at once and on live\n"
+	"connections too; reloads do not end it, a restart does. RATE is written like 50MB/s;\n"
+	"'off' is no limit. 'clear' goes back to the configuration before the time is over.\n"
+	"\n"
+	"options:\n"
+	"      --at-limit         only who is held back now\n"
+	"      --limit N          show at most N, 1 to 100000 (1000)\n"
+	"      --group NAME       a group instead of a client\n"
+	"      --produce RATE     bytes a second to the upstream\n"
+	"      --consume RATE     bytes a second from the upstream\n"
+	"      --connections N    live connections\n"
+	"      --connections-per-second N\n"
+	"                         connections that are let in\n"
+	"      --handshakes-per-second N\n"
+	"                         handshakes that end well, let in or not\n"
+	"      --for TIME         it ends by itself after that: 10m, 2h; 30d at most\n" ADMIN_OPTIONS_HELP
+	"\n"
+	"exit status: 0 done; 1 it failed; 2 wrong command line; 3 no proxy answers\n"
+	"\n"
+	"examples:\n"
+	"  sallyport limits svc-reports\n"
+	"  sallyport limits set svc-reports --consume 20MB/s --for 2h\n";
 
 const char cli_kill_help[] =
 	"usage: sallyport kill CONN [--socket PATH] [--json]\n"

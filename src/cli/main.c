@@ -20,6 +20,8 @@ const struct cli_verb cli_verbs[] = {
 	{ "upgrade", "have a new process take over from the running proxy", cli_upgrade_help,
 	  cli_upgrade },
 	{ "drain", "let the running proxy finish and stop", cli_drain_help, cli_drain },
+	{ "limits", "show who is held back by limits, or change some for a while", cli_limits_help,
+	  cli_limits },
 	{ "log-level", "show or change what the running proxy logs", cli_log_level_help,
 	  cli_log_level },
 	{ "help", "show the help of a verb", NULL, cli_help },

@@ -184,6 +184,7 @@ struct config_metrics_marks {
 struct config_metrics {
 	struct endpoint listen; /* port 0: off */
 	char *listen_text;
+	unsigned int clients; /* with series of their own */
 	struct config_metrics_marks marks;
 };
 

@@ -618,6 +618,12 @@ static const struct schema_key metrics_keys[] = {
 	  .text_offset = offsetof(struct config_metrics, listen_text),
 	  .preset = "127.0.0.1:9464",
 	  .help = "where /metrics, /livez and /readyz are, over HTTP; nobody is asked who he is" },
+	{ .name = "clients",
+	  .kind = SCHEMA_NUMBER,
+	  AT(struct config_metrics, clients),
+	  .max = CLIENT_SERIES_MAX,
+	  .preset = "20",
+	  .help = "clients that have series of their own; all others are one" },
 };
 
 static const struct schema_section metrics_section = {

@@ -197,6 +197,11 @@ bool proxy_alive(const struct proxy *proxy, unsigned int timeout_ms, struct err_
 	return true;
 }
 
+struct clients *proxy_clients(const struct proxy *proxy)
+{
+	return gate_clients(proxy->gate);
+}
+
 bool proxy_ready(const struct proxy *proxy, struct err_text *ret_why)
 {
 	if (proxy->drains) {

@@ -17,6 +17,7 @@
 #include "dataplane/worker.h"
 #include "loop/loop.h"
 
+struct clients;
 struct proxy;
 
 #define RELOAD_KEYS_BYTES 128
@@ -77,6 +78,8 @@ void proxy_facts(const struct proxy *proxy, struct proxy_facts *ret); /* any thr
 
 /* Any thread: the configuration in force with its routes; a reference, for snapshot_unref(). */
 struct snapshot *proxy_snapshot(struct proxy *proxy);
+/* Any thread: those who have limits by name (limits/clients.h), for as long as the proxy lives. */
+struct clients *proxy_clients(const struct proxy *proxy);
 /* Any thread: as SIGHUP does, and waits for it. 0, or -errno with `err`: all is as before
  * (-ETIMEDOUT: not yet known). */
 int proxy_reload(struct proxy *proxy, struct err_text *err);

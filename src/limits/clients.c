@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "limits/client_orders.h"
 #include "limits/pattern.h"
 #include "limits/source_key.h"
 
@@ -43,7 +44,9 @@ struct clients {
 	struct client_policy *policy;
 	uint64_t generation;
 	struct client_group *groups;
-	struct list_node idle; /* who left first is first */
+	struct client_order *orders;
+	struct client_counts gone; /* of clients that have been forgotten */
+	struct list_node idle;	   /* who left first is first */
 	size_t idle_count;
 	struct client *chains[CHAINS];
 };
@@ -75,7 +78,7 @@ int client_policy_add_group(struct client_policy *policy, const char *name,
 	if (!group)
 		return -ENOMEM;
 	memcpy(group->name, name, len);
-	group->account.limits = *limits;
+	group->configured = *limits;
 	group->next = policy->groups;
 	policy->groups = group;
 	return 0;
@@ -141,6 +144,7 @@ int clients_new(struct clients **ret)
 		free(clients);
 		return r;
 	}
+	clients->generation = 1;
 	list_init(&clients->idle);
 	pthread_mutex_init(&clients->mutex, NULL);
 	*ret = clients;
@@ -160,6 +164,7 @@ void clients_free(struct clients *clients)
 		}
 	client_policy_free(clients->policy);
 	free_groups(clients->groups);
+	client_orders_free(clients->orders);
 	pthread_mutex_destroy(&clients->mutex);
 	free(clients);
 }
@@ -226,16 +231,29 @@ static void change_group(struct client *client, struct client_group *group)
 
 static void apply_policy(struct clients *clients, struct client *client, uint64_t now_ns)
 {
-	static const struct client_limits none = { 0 };
+	struct client_limits limits = { 0 };
 	const struct entry *entry;
 
 	if (client->generation == clients->generation)
 		return;
 	entry = find_entry(clients->policy, client->name);
-	configure(&client->account, entry ? &entry->limits : &none, now_ns);
+	if (entry)
+		limits = entry->limits;
+	client_orders_apply(clients->orders, client->name, false, &limits);
+	configure(&client->account, &limits, now_ns);
 	change_group(client, entry ? entry->group : NULL);
 	client->pattern = entry ? entry->pattern : NULL;
 	client->generation = clients->generation;
+}
+
+static void configure_group(struct clients *clients, struct client_group *group,
+			    const struct client_limits *configured, uint64_t now_ns)
+{
+	struct client_limits limits = *configured;
+
+	group->configured = *configured;
+	client_orders_apply(clients->orders, group->name, true, &limits);
+	configure(&group->account, &limits, now_ns);
 }
 
 /* Groups that go on under their name keep what they owe and what is counted. One that is not
@@ -247,13 +265,13 @@ static void adopt_groups(struct clients *clients, struct client_policy *policy, 
 
 	for (struct client_group *old = clients->groups; old; old = old->next)
 		if (!find_group(policy->groups, old->name))
-			configure(&old->account, &none, now_ns);
+			configure_group(clients, old, &none, now_ns);
 	policy->groups = NULL;
 	for (; group; group = next) {
 		struct client_group *old = find_group(clients->groups, group->name);
 
 		next = group->next;
-		configure(old ? &old->account : &group->account, &group->account.limits, now_ns);
+		configure_group(clients, old ? old : group, &group->configured, now_ns);
 		if (!old) {
 			group->next = clients->groups;
 			clients->groups = group;
@@ -332,6 +350,7 @@ static void forget(struct clients *clients, struct client *client)
 	*slot = client->next;
 	list_remove(&client->idle);
 	clients->idle_count--;
+	client_counts_add(&clients->gone, &client->account);
 	free(client);
 }
 
@@ -505,6 +524,102 @@ void clients_visit_groups(struct clients *clients,
 	pthread_mutex_lock(&clients->mutex);
 	for (struct client_group *group = clients->groups; group; group = group->next)
 		see(group, arg);
+	pthread_mutex_unlock(&clients->mutex);
+}
+
+/* --- orders --- */
+
+/* What an order is about has its limits made up anew. */
+static void apply_order(struct clients *clients, const char *name, bool of_group, uint64_t now_ns)
+{
+	struct client_group *group = of_group ? find_group(clients->groups, name) : NULL;
+	struct client *client = of_group ? NULL : *chain_of(clients, name);
+
+	while (client && strcmp(client->name, name) != 0)
+		client = client->next;
+	if (group)
+		configure_group(clients, group, &group->configured, now_ns);
+	if (client) {
+		client->generation = 0;
+		apply_policy(clients, client, now_ns);
+	}
+}
+
+int clients_order(struct clients *clients, const struct client_order *order, uint64_t now_ns)
+{
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&clients->mutex);
+	if (!order->of_group || find_group(clients->groups, order->name))
+		r = client_orders_set(&clients->orders, order->name, order->of_group, order->fields,
+				      order->limits, order->expires_ns);
+	if (r == 0)
+		apply_order(clients, order->name, order->of_group, now_ns);
+	pthread_mutex_unlock(&clients->mutex);
+	return r;
+}
+
+int clients_withdraw(struct clients *clients, const char *name, bool of_group, uint64_t now_ns)
+{
+	struct client_order *order;
+
+	pthread_mutex_lock(&clients->mutex);
+	order = client_orders_take(&clients->orders, name, of_group);
+	if (order)
+		apply_order(clients, name, of_group, now_ns);
+	pthread_mutex_unlock(&clients->mutex);
+	client_order_free(order);
+	return order ? 0 : -ENOENT;
+}
+
+struct client_order *clients_take_expired(struct clients *clients, uint64_t now_ns)
+{
+	struct client_order *order;
+
+	pthread_mutex_lock(&clients->mutex);
+	order = client_orders_take_expired(&clients->orders, now_ns);
+	if (order)
+		apply_order(clients, order->name, order->of_group, now_ns);
+	pthread_mutex_unlock(&clients->mutex);
+	return order;
+}
+
+uint64_t clients_next_expiry(struct clients *clients)
+{
+	uint64_t first_ns = UINT64_MAX;
+
+	pthread_mutex_lock(&clients->mutex);
+	for (const struct client_order *order = clients->orders; order; order = order->next)
+		first_ns = MIN(first_ns, order->expires_ns);
+	pthread_mutex_unlock(&clients->mutex);
+	return first_ns;
+}
+
+void clients_visit_orders(struct clients *clients,
+			  void (*see)(const struct client_order *order, void *arg), void *arg)
+{
+	pthread_mutex_lock(&clients->mutex);
+	for (const struct client_order *order = clients->orders; order; order = order->next)
+		see(order, arg);
+	pthread_mutex_unlock(&clients->mutex);
+}
+
+/* --- what is counted --- */
+
+void client_counts_add(struct client_counts *counts, const struct client_account *account)
+{
+	for (int i = 0; i < CLIENT_DIRECTION_COUNT; i++) {
+		counts->bytes[i] += client_read(&account->usage[i].bytes);
+		counts->limited_ns[i] += client_read(&account->usage[i].limited_ns);
+	}
+	for (int i = 0; i < CLIENT_REFUSAL_COUNT; i++)
+		counts->refused[i] += client_read(&account->refused[i]);
+}
+
+void clients_gone(struct clients *clients, struct client_counts *ret)
+{
+	pthread_mutex_lock(&clients->mutex);
+	*ret = clients->gone;
 	pthread_mutex_unlock(&clients->mutex);
 }
 

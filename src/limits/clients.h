@@ -81,7 +81,8 @@ struct client_account {
 
 struct client_group {
 	struct client_account account;
-	struct client_group *next; /* of the table, which keeps it for as long as it lives */
+	struct client_limits configured; /* under the mutex; account.limits may be by order */
+	struct client_group *next;	 /* of the table, which keeps it for as long as it lives */
 	char name[];
 };
 
@@ -97,8 +98,15 @@ struct client {
 	char name[];
 };
 
+/* What a client or several have come to. */
+struct client_counts {
+	uint64_t bytes[CLIENT_DIRECTION_COUNT], limited_ns[CLIENT_DIRECTION_COUNT];
+	uint64_t refused[CLIENT_REFUSAL_COUNT];
+};
+
 struct clients;
 struct client_policy;
+struct client_order;
 
 /* 0, -ENOMEM, or -EIO if the kernel gives no random bytes. The policy is an empty one. */
 int clients_new(struct clients **ret);
@@ -132,6 +140,23 @@ void clients_visit(struct clients *clients, uint64_t now_ns,
 		   void (*see)(const struct client *client, void *arg), void *arg);
 void clients_visit_groups(struct clients *clients,
 			  void (*see)(const struct client_group *group, void *arg), void *arg);
+
+/* Limits by order (client_orders.h), in force at once, on live connections too. 0, -ENOENT (no such
+ * group), -ENOSPC (too many orders) or -ENOMEM. `next` of the order is not looked at. */
+int clients_order(struct clients *clients, const struct client_order *order, uint64_t now_ns);
+/* Back to what the configuration says. 0, or -ENOENT: there is no such order. */
+int clients_withdraw(struct clients *clients, const char *name, bool of_group, uint64_t now_ns);
+/* When the first order runs off; UINT64_MAX: none does. Nothing happens by itself: */
+uint64_t clients_next_expiry(struct clients *clients);
+/* Takes back an order that has run off and returns it, for client_order_free(), or NULL. */
+struct client_order *clients_take_expired(struct clients *clients, uint64_t now_ns);
+/* Under the mutex. */
+void clients_visit_orders(struct clients *clients,
+			  void (*see)(const struct client_order *order, void *arg), void *arg);
+
+void client_counts_add(struct client_counts *counts, const struct client_account *account);
+/* Of clients that have been forgotten. */
+void clients_gone(struct clients *clients, struct client_counts *ret);
 
 static inline uint64_t client_read(const atomic_uint_fast64_t *value)
 {

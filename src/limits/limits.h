@@ -36,6 +36,8 @@
 #define CLIENT_LIMITS_MAX 4096 /* entries of the configuration … */
 #define CLIENT_GLOBS_MAX  256  /* … of these patterns: each new client is held against all */
 #define CLIENT_GROUPS_MAX 256
+#define CLIENT_SERIES_MAX 200		  /* with metrics of their own */
+#define CLIENT_ORDERS_MAX 64		  /* limits by order of an operator */
 #define CLIENTS_IDLE_MAX  16384		  /* remembered without a connection */
 #define CLIENT_RATE_MIN	  10000ULL	  /* bytes a second */
 #define CLIENT_RATE_MAX	  100000000000ULL /* … */

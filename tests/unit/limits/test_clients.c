@@ -6,10 +6,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "limits/client_orders.h"
 #include "limits/clients.h"
 
 #define NOW (500 * NSEC_PER_SEC)
@@ -260,6 +262,89 @@ static void test_at_limit(void **state)
 	assert_int_equal(client_at_limit_ns(&usage, NOW + 21 * NSEC_PER_SEC), NSEC_PER_SEC);
 }
 
+static uint64_t produce_rate(const struct client *client)
+{
+	return client_read(&client->account.allowances[CLIENT_PRODUCE].rate);
+}
+
+static int order(struct clients *clients, const char *name, bool of_group, unsigned int fields,
+		 struct client_limits limits, uint64_t expires_ns)
+{
+	const struct client_order order = { .name = name,
+					    .of_group = of_group,
+					    .fields = fields,
+					    .limits = &limits,
+					    .expires_ns = expires_ns };
+
+	return clients_order(clients, &order, NOW);
+}
+
+/* In force at once, over changes of the configuration, and only for what they are about. */
+static void test_orders(void **state)
+{
+	struct client_policy *policy = new_policy(false);
+	struct clients *clients = *state;
+	struct client *client;
+
+	add(policy, "a", NULL,
+	    (struct client_limits){ .rate = { 1000000, 2000000 }, .connections = 5 });
+	clients_adopt(clients, policy, NOW);
+	client = enter(clients, "a");
+	assert_int_equal(order(clients, "a", false, CLIENT_ORDER_PRODUCE,
+			       (struct client_limits){ .rate = { 50000, 1 } }, UINT64_MAX),
+			 0);
+	assert_int_equal(produce_rate(client), 50000);
+	assert_int_equal(client->account.limits.rate[CLIENT_CONSUME], 2000000);
+	/* A second order of the same client adds to the first. */
+	assert_int_equal(order(clients, "a", false, CLIENT_ORDER_CONNECTIONS,
+			       (struct client_limits){ .connections = 9 }, NOW + 100),
+			 0);
+	clients_adopt(clients, new_policy(false), NOW);
+	assert_int_equal(produce_rate(client), 50000);
+	assert_int_equal(client->account.limits.connections, 9);
+	assert_int_equal(client->account.limits.rate[CLIENT_CONSUME], 0);
+	assert_int_equal(clients_next_expiry(clients), NOW + 100);
+	assert_null(clients_take_expired(clients, NOW + 99));
+	client_order_free(clients_take_expired(clients, NOW + 100));
+	assert_int_equal(produce_rate(client), 0);
+	assert_int_equal(client->account.limits.connections, 0);
+	assert_int_equal(clients_next_expiry(clients), UINT64_MAX);
+	assert_int_equal(clients_withdraw(clients, "a", false, NOW), -ENOENT);
+	clients_leave(clients, client, false);
+}
+
+static void test_orders_of_groups(void **state)
+{
+	struct client_policy *policy = new_policy(false);
+	struct clients *clients = *state;
+	struct client_group *group;
+	struct client *client;
+	char name[32];
+
+	assert_int_equal(order(clients, "g", true, CLIENT_ORDER_PRODUCE,
+			       (struct client_limits){ .rate = { 50000 } }, UINT64_MAX),
+			 -ENOENT);
+	add_group(policy, "g", (struct client_limits){ .rate = { 7000000 } });
+	add(policy, "a", "g", (struct client_limits){ 0 });
+	clients_adopt(clients, policy, NOW);
+	client = enter(clients, "a");
+	group = atomic_load(&client->group);
+	assert_int_equal(order(clients, "g", true, CLIENT_ORDER_PRODUCE,
+			       (struct client_limits){ .rate = { 50000 } }, UINT64_MAX),
+			 0);
+	assert_int_equal(client_read(&group->account.allowances[CLIENT_PRODUCE].rate), 50000);
+	assert_int_equal(clients_withdraw(clients, "g", false, NOW), -ENOENT);
+	assert_int_equal(clients_withdraw(clients, "g", true, NOW), 0);
+	assert_int_equal(client_read(&group->account.allowances[CLIENT_PRODUCE].rate), 7000000);
+	clients_leave(clients, client, false);
+	for (int i = 0; i <= CLIENT_ORDERS_MAX; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		assert_int_equal(order(clients, name, false, CLIENT_ORDER_CONNECTIONS,
+				       (struct client_limits){ .connections = 1 }, UINT64_MAX),
+				 i < CLIENT_ORDERS_MAX ? 0 : -ENOSPC);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +355,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
 		cmocka_unit_test(test_at_limit),
+		cmocka_unit_test_setup_teardown(test_orders, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_orders_of_groups, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
