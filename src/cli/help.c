@@ -200,8 +200,7 @@ const char cli_limits_help[] =
 	"                         connections that are let in\n"
 	"      --handshakes-per-second N\n"
 	"                         handshakes that end well, let in or not\n"
-	"      --for TIME         it ends by itself after that: 10m, 2h; 30d at most\n" ADMIN_OPTIONS_HELP
-	"\n"
+	"      --for TIME         how long: 10m, 2h; 30d at most\n" ADMIN_OPTIONS_HELP "\n"
 	"exit status: 0 done; 1 it failed; 2 wrong command line; 3 no proxy answers\n"
 	"\n"
 	"examples:\n"
