@@ -66,6 +66,14 @@
 
 #define PROXY_HEADER_BYTES_MAX (16 * 1024) /* of the PROXY protocol, sent or received */
 
+/* What a Kafka broker is told of a client, and may answer to it. */
+#define PRINCIPAL_BYTES_MAX    8000
+#define TOKEN_BYTES_MAX	       (24 * 1024)
+#define KAFKA_ANSWER_BYTES_MAX 8192 /* one answer without its length */
+/* A token is not made for longer, whatever the certificate says: a broker counts in nanoseconds. */
+#define TOKEN_SECONDS_MAX ((int64_t)50 * 366 * 86400)
+#define TOKEN_KEYS_MAX	  16 /* of one folder, old and new ones */
+
 /* One turn of the relay for one connection, so that a fast pair does not starve the others. */
 #define RELAY_TURN_BYTES_MAX (1024 * 1024)
 #define RELAY_BATCH_BYTES    (256 * 1024)
