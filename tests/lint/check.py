@@ -26,7 +26,7 @@ LAYERS = {
     "proxy_protocol": {"base", "limits"},
     "tls": {"base", "limits"},
     "kern": {"base", "limits", "loop", "tls"},
-    "pki": {"base", "limits", "tls"},
+    "pki": {"base", "limits", "kafka", "tls"},
     "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "proxy_protocol", "tls", "kern", "pki"},
     "admin": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane"},
     "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane", "admin"},
