@@ -26,6 +26,9 @@ enum health_severity { HEALTH_NOTE, HEALTH_DEGRADED, HEALTH_FAILING };
 	X(UPSTREAM_UNREACHABLE, "upstream_unreachable", FAILING,                                   \
 	  "the last attempt to connect to the upstream failed: clients get a clean end at once",   \
 	  "see if the service runs and listens where 'upstream' points")                           \
+	X(IDENTITY_NOT_TAKEN, "identity_not_taken", FAILING,                                       \
+	  "the broker did not take the last identity that it was told: clients get a clean end",   \
+	  "see the log lines 'refused' and the broker's own log: docs/identity.md has a table")    \
 	X(ACCEPT_FAILED, "accept_failed", FAILING,                                                 \
 	  "connections could not be accepted within the last minute; they wait in the kernel",     \
 	  "out of file descriptors: raise LimitNOFILE of the unit, or lower limits.connections")   \
@@ -47,6 +50,9 @@ enum health_severity { HEALTH_NOTE, HEALTH_DEGRADED, HEALTH_FAILING };
 	X(DRAINING, "draining", DEGRADED,                                                          \
 	  "the proxy is stopping: no new connections are taken, live ones may finish",             \
 	  "nothing: it was told to; 'sallyport drain --at-once' cuts what is left")                \
+	X(IDENTITY_KEYS, "identity_keys", DEGRADED,                                                \
+	  "the keys that sign identities can not be read or renewed: those known stay in use",     \
+	  "see to the folder identity.directory: its owner, its mode, free space")                 \
 	X(KEYS_NOT_LOCKED, "keys_not_locked", DEGRADED,                                            \
 	  "memory with traffic keys is not locked: it may be written to swap",                     \
 	  "raise LimitMEMLOCK of the unit (ulimit -l)")                                            \

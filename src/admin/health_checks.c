@@ -25,6 +25,7 @@
 
 #define CHECKED_KINDS                                                                              \
 	(HEALTH_BIT(WORKER_SILENT) | HEALTH_BIT(CERTIFICATE_EXPIRED) |                             \
+	 HEALTH_BIT(IDENTITY_NOT_TAKEN) | HEALTH_BIT(IDENTITY_KEYS) |                              \
 	 HEALTH_BIT(UPSTREAM_UNREACHABLE) | HEALTH_BIT(ACCEPT_FAILED) |                            \
 	 HEALTH_BIT(CERTIFICATE_EXPIRES_SOON) | HEALTH_BIT(ROOT_EXPIRED) |                         \
 	 HEALTH_BIT(ROOT_EXPIRES_SOON) | HEALTH_BIT(RELOAD_FAILED) | HEALTH_BIT(RESTART_NEEDED) |  \
@@ -62,6 +63,20 @@ static void check_upstream(struct health *health, const struct route *route, uin
 		snprintf(why, sizeof(why), "%s", strerrordesc_np(error));
 	health_set(health, HEALTH_UPSTREAM_UNREACHABLE, route->config->name,
 		   "%s: %s (last tried %llu s ago)", route->config->upstream_text, why,
+		   (unsigned long long)((now_ns - MIN(failed_ns, now_ns)) / NSEC_PER_SEC));
+}
+
+static void check_identity(struct health *health, const struct route *route, uint64_t now_ns)
+{
+	const struct listener_marks *marks = &route->state->marks;
+	uint64_t failed_ns = mark_of(&marks->identity_failed_ns);
+	int reason = atomic_load_explicit(&marks->identity_reason, memory_order_relaxed);
+
+	if (!is_recent(failed_ns, now_ns, UPSTREAM_RECENT_NS) ||
+	    mark_of(&marks->identity_ok_ns) >= failed_ns)
+		return;
+	health_set(health, HEALTH_IDENTITY_NOT_TAKEN, route->config->name, "%s: %s (%llu s ago)",
+		   route->config->upstream_text, close_reason_name((enum close_reason)reason),
 		   (unsigned long long)((now_ns - MIN(failed_ns, now_ns)) / NSEC_PER_SEC));
 }
 
@@ -151,6 +166,7 @@ static void check_route(const struct route *route, void *arg)
 	};
 
 	check_upstream(round->health, route, round->now_ns);
+	check_identity(round->health, route, round->now_ns);
 	check_limits(round->health, route, round->now_ns);
 	if (is_recent(mark_of(&route->state->marks.accept_failed_ns), round->now_ns, RECENT_NS))
 		health_set(round->health, HEALTH_ACCEPT_FAILED, route->config->name, "on %s",
@@ -187,6 +203,8 @@ void health_check(struct health *health, struct proxy *proxy)
 		health_set(health, HEALTH_KEYS_NOT_LOCKED, "", "%s", "");
 	if (!proxy_alive(proxy, HEALTH_WORKER_MS, &why))
 		health_set(health, HEALTH_WORKER_SILENT, "", "%s", why.text);
+	if (proxy_identity_failing(proxy, &why))
+		health_set(health, HEALTH_IDENTITY_KEYS, "", "%s", why.text);
 	check_reload(health, proxy);
 	proxy_visit_routes(proxy, check_route, &round);
 	health_sweep(health, CHECKED_KINDS);

@@ -428,6 +428,11 @@ static const struct family families[] = {
 	{ "sallyport_upstream_connect_failures_total", COUNTER,
 	  "Connections for which no upstream address accepted in time.",
 	  NUMBER(upstream_connect_failures) },
+	{ "sallyport_identities_total", COUNTER,
+	  "Clients whose identity the broker was told and has taken.", NUMBER(identities) },
+	{ "sallyport_identity_waits_total", COUNTER,
+	  "Of the clients whose identity was told, those whose bytes had to wait for the answer.",
+	  NUMBER(identity_waits) },
 
 	{ "sallyport_relayed_bytes_total", COUNTER,
 	  "Plaintext bytes, in: to the upstream, out: to the client; by transport of the TLS side.",

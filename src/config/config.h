@@ -46,6 +46,9 @@ enum config_proxy_tls {
 	CONFIG_PROXY_TLS_COUNT
 };
 enum config_unnamed { CONFIG_UNNAMED_ALLOW, CONFIG_UNNAMED_REFUSE };
+/* What a Kafka broker is told of a client. */
+enum config_identity { CONFIG_IDENTITY_NONE, CONFIG_IDENTITY_OAUTHBEARER };
+enum config_token_algorithm { CONFIG_EDDSA, CONFIG_ES256, CONFIG_RS256 };
 enum config_overflow { CONFIG_OVERFLOW_PERMISSIVE, CONFIG_OVERFLOW_DENY };
 
 /* Where something stands in the file, from 1, so that later checks can point at it. For a key that
@@ -88,6 +91,7 @@ struct config_tls {
 
 struct config_timeouts { /* milliseconds, 0 = off (handshake and connect can not be off) */
 	uint64_t handshake_ms, connect_ms, idle_ms, drain_ms, linger_ms;
+	uint64_t identity_ms;  /* for the broker to take a client's identity */
 	uint64_t tcp_user_ms;  /* TCP_USER_TIMEOUT */
 	uint64_t keepalive_ms; /* first TCP keepalive probe after this much silence */
 };
@@ -108,9 +112,17 @@ struct config_proxy_protocol {
 	} marks;
 };
 
+struct config_kafka {
+	enum config_identity identity;
+	char *issuer, *audience;
+	struct {
+		struct config_mark identity;
+	} marks;
+};
+
 struct config_listener_marks {
 	struct config_mark start; /* of the listener as a whole */
-	struct config_mark name, role, listen, upstream, tls, ktls, splice, allow, deny;
+	struct config_mark name, role, listen, upstream, tls, ktls, splice, allow, deny, kafka;
 };
 
 struct config_listener {
@@ -125,6 +137,7 @@ struct config_listener {
 	struct config_timeouts timeouts;
 	struct config_limits limits;
 	struct config_proxy_protocol proxy_protocol;
+	struct config_kafka kafka;
 	struct config_listener_marks marks;
 };
 
@@ -193,6 +206,18 @@ struct config_admin {
 	struct config_strings allow_uids; /* decimal numbers */
 };
 
+/* The keys that identities are signed with. */
+struct config_identity_keys {
+	char *directory; /* NULL: none */
+	enum config_token_algorithm algorithm;
+	uint64_t rotate_every_ms; /* 0: on order only */
+	uint64_t overlap_ms;
+	unsigned int jwks_mode;
+	struct {
+		struct config_mark rotate_every, overlap;
+	} marks;
+};
+
 struct config_marks {
 	struct config_mark workers, loop, sandbox, user;
 };
@@ -213,11 +238,14 @@ struct config {
 	struct config_clients clients;
 	struct config_metrics metrics;
 	struct config_admin admin;
+	struct config_identity_keys identity;
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_marks marks;
 };
 
+/* Whether the section `kafka` is in the file. */
+bool config_kafka_chosen(const struct config_listener *listener);
 /* Whether metrics.listen is in the file; else it is the default. */
 bool config_metrics_chosen(const struct config_metrics *metrics);
 /* Frees all strings and the struct; NULL is fine. */

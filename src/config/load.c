@@ -279,6 +279,15 @@ static void listener_fini(struct config_listener *l)
 	rules_fini(&l->allow);
 	rules_fini(&l->deny);
 	free(l->proxy_protocol.accept_from.items);
+	free(l->kafka.issuer);
+	free(l->kafka.audience);
+}
+
+bool config_kafka_chosen(const struct config_listener *listener)
+{
+	const struct config_listener_marks *marks = &listener->marks;
+
+	return marks->kafka.line != marks->start.line || marks->kafka.column != marks->start.column;
 }
 
 static void clients_fini(struct config_client *clients, size_t count)
@@ -306,6 +315,7 @@ void config_free(struct config *config)
 		listener_fini(&config->listeners[i]);
 	free(config->listeners);
 	free(config->audit.file);
+	free(config->identity.directory);
 	free(config->user);
 	free(config->file);
 	free(config->penalties.exempt.items);

@@ -12,5 +12,7 @@
 #define SECTION_OF(table) .keys = table, .key_count = ARRAY_SIZE(table)
 
 extern const struct schema_section schema_clients;
+extern const struct schema_section schema_kafka;    /* listeners[].kafka */
+extern const struct schema_section schema_identity; /* identity */
 
 #endif

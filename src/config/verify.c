@@ -164,6 +164,68 @@ static void verify_proxy_protocol(const struct config_listener *l, size_t index,
 				 "the listener is a unix socket: nobody there has an address");
 }
 
+static bool is_loopback(const struct endpoint *ep)
+{
+	struct sockaddr_storage address;
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+	socklen_t len;
+
+	if (endpoint_sockaddr(ep, &address, &len) < 0)
+		return false;
+	return (address.ss_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 == 127) ||
+	       (address.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
+}
+
+/* What goes to the upstream in clear could be used there by whoever reads it. */
+static void warn_of_token_in_clear(const struct config_listener *l, size_t index,
+				   struct config_problems *problems)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	if (!l->upstream_text || l->upstream.is_unix || is_loopback(&l->upstream) ||
+	    (endpoint_sockaddr(&l->upstream, &address, &len) < 0 &&
+	     strcmp(l->upstream.host, "localhost") == 0))
+		return;
+	config_warning_add(problems, l->marks.upstream, key_path(index, "upstream").text,
+			   "'%s' is not on this host: whoever can read along on the way there can "
+			   "use a client's token, and see all that is said",
+			   l->upstream_text);
+}
+
+static void verify_kafka(const struct config *config, const struct config_listener *l, size_t index,
+			 struct config_problems *problems)
+{
+	struct key_path path = key_path(index, "kafka.identity");
+	struct config_mark at = l->kafka.marks.identity;
+
+	if (l->kafka.identity != CONFIG_IDENTITY_OAUTHBEARER)
+		return;
+	if (l->role != CONFIG_ROLE_FRONT)
+		config_error_add(problems, at, path.text,
+				 "only a front sees its clients' certificates");
+	if (!config->identity.directory)
+		config_error_add(problems, at, path.text,
+				 "there is no key to sign with: give identity.directory");
+	if (l->proxy_protocol.send != CONFIG_PROXY_HEADER_OFF)
+		config_error_add(
+			problems, l->proxy_protocol.marks.send,
+			key_path(index, "proxy_protocol.send").text,
+			"a Kafka broker takes no such header: kafka.identity already tells "
+			"it who the client is");
+	warn_of_token_in_clear(l, index, problems);
+}
+
+static void verify_identity(const struct config_identity_keys *identity,
+			    struct config_problems *problems)
+{
+	if (identity->rotate_every_ms && identity->overlap_ms >= identity->rotate_every_ms)
+		config_error_add(problems, identity->marks.overlap, "identity.overlap",
+				 "not less than identity.rotate_every: a key would be replaced "
+				 "before it has signed anything");
+}
+
 static void verify_penalties(const struct config_penalties *penalties,
 			     struct config_problems *problems)
 {
@@ -218,19 +280,6 @@ static void verify_audit(const struct config_audit *audit, struct config_problem
 				 "nothing is recorded: give audit a file or journald");
 }
 
-static bool is_loopback(const struct endpoint *ep)
-{
-	struct sockaddr_storage address;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-	socklen_t len;
-
-	if (endpoint_sockaddr(ep, &address, &len) < 0)
-		return false;
-	return (address.ss_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 == 127) ||
-	       (address.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
-}
-
 static void verify_metrics(const struct config *config, struct config_problems *problems)
 {
 	const struct config_metrics *metrics = &config->metrics;
@@ -271,6 +320,7 @@ void config_verify(const struct config *config, struct config_problems *problems
 	verify_audit(&config->audit, problems);
 	verify_penalties(&config->penalties, problems);
 	config_verify_clients(&config->clients, problems);
+	verify_identity(&config->identity, problems);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *l = &config->listeners[i];
 
@@ -280,6 +330,7 @@ void config_verify(const struct config *config, struct config_problems *problems
 		verify_transport(l, i, problems);
 		verify_limits(l, i, problems);
 		verify_proxy_protocol(l, i, problems);
+		verify_kafka(config, l, i, problems);
 		for (size_t j = 0; j < i; j++)
 			verify_pair(config, j, i, problems);
 	}

@@ -77,6 +77,7 @@ static void make_plan(const struct config *config, struct sandbox_plan *plan)
 	plan->user = config->user;
 	sandbox_allow_path(plan, config->file, SANDBOX_READ_REPLACED);
 	sandbox_allow_path(plan, config->audit.file, SANDBOX_WRITE_REPLACED);
+	sandbox_allow_path(plan, config->identity.directory, SANDBOX_STORE);
 	if (strcmp(config->admin.socket, "auto") == 0)
 		plan_default_admin_socket(plan);
 	else if (strcmp(config->admin.socket, "off") != 0)

@@ -57,6 +57,7 @@ static const struct state_row handlers[CONN_STATE_COUNT] = {
 	[CONN_HEADER] = { .ready = conn_header_ready, .timeout = handshake_timeout },
 	[CONN_HANDSHAKE] = { .ready = conn_handshake_ready, .timeout = handshake_timeout },
 	[CONN_CONNECT] = { .ready = conn_connect_ready, .timeout = conn_connect_timeout },
+	[CONN_PRELUDE] = { .ready = conn_prelude_ready, .timeout = conn_prelude_timeout },
 	[CONN_RELAY] = { .ready = conn_relay_ready, .timeout = relay_timeout },
 	[CONN_LINGER] = { .ready = linger_ready, .timeout = linger_timeout },
 };
@@ -75,6 +76,8 @@ static uint64_t state_deadline_ms(const struct conn *conn, enum conn_state state
 		return timeouts->handshake_ms;
 	case CONN_CONNECT:
 		return timeouts->connect_ms;
+	case CONN_PRELUDE:
+		return timeouts->identity_ms;
 	case CONN_RELAY:
 		return timeouts->idle_ms;
 	case CONN_LINGER:
@@ -123,8 +126,11 @@ void conn_on_ready(struct conn *conn, struct leg *leg, uint32_t events)
 {
 	if (events & (LOOP_IN | LOOP_HUP | LOOP_RDHUP))
 		leg->readable = true;
-	if (events & (LOOP_HUP | LOOP_RDHUP))
+	if (events & (LOOP_HUP | LOOP_RDHUP)) {
 		leg->hung_up = true;
+		if (leg == &conn->dialed)
+			conn_prelude_withdraw(conn);
+	}
 	if (events & LOOP_OUT)
 		leg->writable = true;
 	if (handlers[conn->state].ready)
@@ -329,6 +335,8 @@ void conn_next_step(struct conn *conn)
 		conn_handshake_start(conn);
 	else if (!conn->connected)
 		conn_connect_start(conn);
+	else if (conn->route->config->kafka.identity == CONFIG_IDENTITY_OAUTHBEARER)
+		conn_prelude_start(conn);
 	else
 		conn_relay_start(conn);
 }
@@ -372,6 +380,7 @@ static void release_steps(struct conn *conn)
 	conn_header_free(conn);
 	conn_handshake_free(conn);
 	conn_connect_free(conn);
+	conn_prelude_withdraw(conn);
 	conn_relay_fini(conn);
 }
 
@@ -435,6 +444,10 @@ void conn_on_leg_failed(struct conn *conn, struct leg *leg)
 	bool socket_works = leg->transport->is_tls && reason != CLOSE_CLIENT_RESET &&
 			    reason != CLOSE_UPSTREAM_RESET && reason != CLOSE_PEER_ALERT;
 
+	if (conn->state == CONN_PRELUDE && leg == &conn->dialed) {
+		conn_prelude_on_broken(conn);
+		return;
+	}
 	if (socket_works)
 		conn_end(conn, leg, reason, leg->alert);
 	else
@@ -528,7 +541,8 @@ void conn_drain(struct conn *conn)
 {
 	if (conn->state == CONN_LINGER)
 		conn_close(conn, conn->reason);
-	else if (conn->state == CONN_RELAY || conn->state == CONN_CONNECT)
+	else if (conn->state == CONN_RELAY || conn->state == CONN_PRELUDE ||
+		 conn->state == CONN_CONNECT)
 		conn_end(conn, &conn->accepted, CLOSE_DRAIN, 0);
 	else
 		conn_close(conn, CLOSE_DRAIN);

@@ -33,6 +33,7 @@ struct flow {
 	struct share share;   /* what its client's limits let it move */
 	struct throttle_entry throttle; /* while these make it wait */
 	uint64_t pace; /* that `to`'s socket has been told, bytes a second; 0: none */
+	bool held;	      /* not yet: the broker has not said that it knows the client */
 };
 
 /* Of a connection that came through a balancer which said whose it is. */
@@ -80,6 +81,7 @@ struct conn {
 	bool counted_handshake; /* in route->state->handshakes */
 	bool secured;		/* the handshake is done */
 	bool connected;		/* the upstream is there */
+	bool vouches;		/* counted in route->proof */
 	bool logged;		/* refused: no second line */
 	bool client_admitted;	/* counted as a connection of its client */
 };
@@ -148,6 +150,20 @@ void conn_connect_start(struct conn *conn);
 void conn_connect_ready(struct conn *conn, struct leg *leg, uint32_t events);
 void conn_connect_timeout(struct conn *conn);
 void conn_connect_free(struct conn *conn);
+/* Tells a Kafka broker who the client is, and waits until it knows. */
+void conn_prelude_start(struct conn *conn);
+void conn_prelude_ready(struct conn *conn, struct leg *leg, uint32_t events);
+void conn_prelude_timeout(struct conn *conn);
+/* The upstream's socket has failed before the broker has answered. */
+void conn_prelude_on_broken(struct conn *conn);
+/* The upstream has hung up, or the connection ends: it vouches for the upstream no longer. */
+void conn_prelude_withdraw(struct conn *conn);
+/* Whether a broker can be told who this client is, exactly; else why not: static text. */
+bool conn_prelude_admits(const struct conn *conn, const char **ret_why);
+/* Makes the flows without letting them run. */
+void conn_relay_prepare(struct conn *conn);
+/* Moves what may be moved; `conn` may be gone afterwards. */
+void conn_relay_turn(struct conn *conn);
 void conn_relay_start(struct conn *conn);
 void conn_relay_ready(struct conn *conn, struct leg *leg, uint32_t events);
 void conn_relay_fini(struct conn *conn);

@@ -298,6 +298,12 @@ static void on_done(struct conn *conn)
 		conn_end(conn, conn->tls, CLOSE_DENIED, TLS_ALERT_ACCESS_DENIED);
 		return;
 	}
+	if (!conn_prelude_admits(conn, &why)) {
+		conn_punish(conn, PENALTY_DENIED);
+		conn_log_refused(conn, close_reason_name(CLOSE_IDENTITY_UNUSABLE), why);
+		conn_end(conn, conn->tls, CLOSE_IDENTITY_UNUSABLE, TLS_ALERT_ACCESS_DENIED);
+		return;
+	}
 	if (!conn_limit_admit(conn))
 		return;
 	conn_log_opened(conn);

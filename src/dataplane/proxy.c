@@ -30,6 +30,7 @@
 #include "base/util.h"
 #include "dataplane/audit.h"
 #include "dataplane/confine.h"
+#include "dataplane/identity.h"
 #include "dataplane/proxy_impl.h"
 #include "kern/probe.h"
 
@@ -108,20 +109,25 @@ static int make_workers(struct proxy *proxy, const struct config *config, struct
  * file is opened as whom it will be opened again. */
 static int start_threads(struct proxy *proxy, const struct config *config, struct err_text *err)
 {
-	int r = confine(config, err);
+	int r = identity_make_folder(config, err);
 
+	if (r == 0)
+		r = confine(config, err);
 	if (r < 0)
 		return r;
 	r = log_start();
 	if (r < 0)
 		return err_set(err, r, "can not start the thread of the log: %s", strerror(-r));
 	r = audit_new(&config->audit, &proxy->audit, err);
+	if (r == 0)
+		r = identity_open(&config->identity, &proxy->identity, err);
 	if (r < 0)
 		return r;
 	for (; proxy->started_count < proxy->worker_count; proxy->started_count++) {
 		struct worker *worker = proxy->workers[proxy->started_count];
 
 		worker->audit = proxy->audit;
+		worker->identity = proxy->identity;
 		r = worker_start(worker);
 		if (r < 0)
 			return err_set(err, r, "can not start a thread: %s", strerror(-r));
@@ -211,6 +217,11 @@ bool proxy_ready(const struct proxy *proxy, struct err_text *ret_why)
 	return true;
 }
 
+bool proxy_identity_failing(const struct proxy *proxy, struct err_text *ret_why)
+{
+	return identity_failing(proxy->identity, ret_why);
+}
+
 int proxy_ask_conns(const struct proxy *proxy, const struct conn_query *query,
 		    struct conn_list *ret)
 {
@@ -244,6 +255,7 @@ static void housekeeping(struct proxy *proxy)
 	bool resolve = now_ns - proxy->resolved_ns >= RESOLVE_PERIOD_NS;
 	struct stats stats;
 
+	identity_turn(proxy->identity);
 	if (resolve)
 		proxy->resolved_ns = now_ns;
 	for (size_t i = 0; i < proxy->snapshot->route_count; i++) {
@@ -500,6 +512,7 @@ void proxy_free(struct proxy *proxy)
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
 		worker_free(proxy->workers[i]);
 	audit_free(proxy->audit);
+	identity_free(proxy->identity);
 	listen_table_close(&proxy->table, NULL);
 	inherited_fini(&proxy->inherited);
 	snapshot_unref(proxy->snapshot);

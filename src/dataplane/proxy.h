@@ -90,6 +90,8 @@ void proxy_reload_state(struct proxy *proxy, struct reload_state *ret);
 int proxy_upgrade(struct proxy *proxy, struct err_text *err);
 /* Any thread: all 0 without an audit. */
 void proxy_audit_stats(const struct proxy *proxy, struct audit_stats *ret);
+/* Any thread: whether the keys that sign identities can not be renewed just now, and why. */
+bool proxy_identity_failing(const struct proxy *proxy, struct err_text *ret_why);
 /* Any thread: each worker, for its counters. */
 void proxy_visit_workers(const struct proxy *proxy,
 			 void (*visit)(const struct worker *worker, void *arg), void *arg);

@@ -34,7 +34,8 @@ struct settings_at_start {
 	enum config_on_failure audit_on_failure;
 	uint64_t penalty_sources;
 	struct endpoint metrics;
-	char admin[SETTINGS_ADMIN_BYTES]; /* the section, as text */
+	char admin[SETTINGS_ADMIN_BYTES];     /* the section, as text */
+	struct config_identity_keys identity; /* its directory is ours, "": none */
 };
 
 /* Of replacing this process by a new one: upgrade.c. */
@@ -63,6 +64,7 @@ struct proxy {
 	struct listen_table table;	    /* where they come in */
 	struct inherited_sockets inherited; /* at start; empty later */
 	struct audit *audit;		    /* NULL: none */
+	struct identity *identity;	    /* NULL: brokers are told of nobody */
 	struct gate *gate;
 	struct worker *workers[WORKERS_MAX];
 	unsigned int worker_count, started_count;

@@ -17,6 +17,14 @@
 	X(UPSTREAM_REFUSED, "upstream_refused", "no upstream address accepted the connection")     \
 	X(UPSTREAM_TIMEOUT, "upstream_timeout", "the upstream did not accept in time")             \
 	X(UPSTREAM_UNRESOLVED, "upstream_unresolved", "the upstream's name has no address")        \
+	X(IDENTITY_UNUSABLE, "identity_unusable",                                                  \
+	  "the certificate gives no name that a broker would take as it is")                       \
+	X(IDENTITY_REFUSED, "identity_refused", "the broker does not take the client's identity")  \
+	X(IDENTITY_UNSUPPORTED, "identity_unsupported",                                            \
+	  "the broker's listener has no OAUTHBEARER")                                              \
+	X(IDENTITY_GARBAGE, "identity_garbage", "the upstream does not answer like a broker")      \
+	X(IDENTITY_TIMEOUT, "identity_timeout", "the broker did not take the identity in time")    \
+	X(IDENTITY_CLOSED, "identity_closed", "the upstream left instead of taking the identity")  \
 	X(HANDSHAKE_FAILED, "handshake_failed", "see the refusal of the same line")                \
 	X(HANDSHAKE_TIMEOUT, "handshake_timeout", "the handshake did not end in time")             \
 	X(HANDSHAKE_CLOSED, "handshake_closed", "the peer left during the handshake")              \

@@ -288,7 +288,7 @@ static void on_finished(struct conn *conn)
 		conn_close(conn, conn->reason);
 }
 
-static void relay_turn(struct conn *conn)
+void conn_relay_turn(struct conn *conn)
 {
 	struct flow *flows[] = { &conn->inbound, &conn->outbound };
 	bool more = false;
@@ -297,6 +297,8 @@ static void relay_turn(struct conn *conn)
 		struct leg *failed = NULL;
 		bool was_finished = flows[i]->finished;
 
+		if (flows[i]->held)
+			continue;
 		switch (flow_turn(conn, flows[i], &failed)) {
 		case TURN_WAIT:
 			break;
@@ -323,7 +325,7 @@ static void relay_turn(struct conn *conn)
 
 static void on_task(struct loop_task *task)
 {
-	relay_turn(container_of(task, struct conn, task));
+	conn_relay_turn(container_of(task, struct conn, task));
 }
 
 /* Whether its socket is broken, not merely at its end. */
@@ -345,10 +347,10 @@ void conn_relay_ready(struct conn *conn, struct leg *leg, uint32_t events)
 	if ((events & LOOP_HUP) && conn_is_limited(conn) && is_broken(leg))
 		conn_on_leg_failed(conn, leg);
 	else
-		relay_turn(conn);
+		conn_relay_turn(conn);
 }
 
-void conn_relay_start(struct conn *conn)
+void conn_relay_prepare(struct conn *conn)
 {
 	uint64_t now_ns = loop_now_ns(conn->worker->loop);
 
@@ -364,9 +366,16 @@ void conn_relay_start(struct conn *conn)
 	conn->accepted.readable = conn->accepted.writable = true;
 	conn->dialed.readable = conn->dialed.writable = true;
 	conn->active_ns = now_ns;
+}
+
+void conn_relay_start(struct conn *conn)
+{
+	if (conn->state != CONN_PRELUDE)
+		conn_relay_prepare(conn);
+	conn->inbound.held = conn->outbound.held = false;
 	conn_set_state(conn, CONN_RELAY);
 	USDT_RELAY_START(conn->id, conn->accepted.transport->name, conn->dialed.transport->name);
-	relay_turn(conn);
+	conn_relay_turn(conn);
 }
 
 void conn_relay_fini(struct conn *conn)

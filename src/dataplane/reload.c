@@ -33,6 +33,7 @@ void reload_init(struct proxy *proxy)
 void reload_fini(struct proxy *proxy)
 {
 	free(proxy->at_start.audit_file);
+	free(proxy->at_start.identity.directory);
 	file_watch_free(proxy->watch);
 	pthread_mutex_destroy(&proxy->snapshot_mutex);
 	pthread_mutex_destroy(&proxy->reload_state_mutex);
@@ -96,6 +97,15 @@ static bool audit_differs(const struct settings_at_start *start, const struct co
 	       audit->on_failure != start->audit_on_failure;
 }
 
+static bool identity_differs(const struct config_identity_keys *start,
+			     const struct config_identity_keys *now)
+{
+	return strcmp(now->directory ? now->directory : "", start->directory) != 0 ||
+	       now->algorithm != start->algorithm ||
+	       now->rotate_every_ms != start->rotate_every_ms ||
+	       now->overlap_ms != start->overlap_ms || now->jwks_mode != start->jwks_mode;
+}
+
 static void describe_admin(const struct config_admin *admin, char ret[SETTINGS_ADMIN_BYTES])
 {
 	size_t used = (size_t)snprintf(ret, SETTINGS_ADMIN_BYTES, "%s", admin->socket);
@@ -127,6 +137,8 @@ static void find_restart_keys(const struct proxy *proxy, const struct config *co
 		add_word(ret, RELOAD_KEYS_BYTES, "log.format");
 	if (audit_differs(&proxy->at_start, &config->audit))
 		add_word(ret, RELOAD_KEYS_BYTES, "audit");
+	if (identity_differs(&proxy->at_start.identity, &config->identity))
+		add_word(ret, RELOAD_KEYS_BYTES, "identity");
 	if (config->penalties.sources != proxy->at_start.penalty_sources)
 		add_word(ret, RELOAD_KEYS_BYTES, "penalties.sources");
 	if (config->metrics.listen.port != proxy->at_start.metrics.port ||
@@ -194,6 +206,20 @@ static void notify_outcome(const struct proxy *proxy, int result, const struct e
 			    err->text);
 }
 
+/* The keys are opened at start, before the process has given up what that takes. */
+static int check_identities(const struct proxy *proxy, const struct config *config,
+			    struct err_text *err)
+{
+	for (size_t i = 0; i < config->listener_count && !proxy->identity; i++)
+		if (config->listeners[i].kafka.identity == CONFIG_IDENTITY_OAUTHBEARER)
+			return err_set(err, -EINVAL,
+				       "listener %s: kafka.identity: oauthbearer is new, and "
+				       "identity.directory is opened at start only: restart, or "
+				       "'sallyport upgrade'",
+				       config->listeners[i].name);
+	return 0;
+}
+
 static int try_reload(struct proxy *proxy, char ret_restart_keys[RELOAD_KEYS_BYTES],
 		      struct err_text *err)
 {
@@ -212,6 +238,11 @@ static int try_reload(struct proxy *proxy, char ret_restart_keys[RELOAD_KEYS_BYT
 	r = load(proxy, &config, err);
 	if (r == 0)
 		reload_watch(proxy, config);
+	if (r == 0) {
+		r = check_identities(proxy, config, err);
+		if (r < 0)
+			config_free(config);
+	}
 	if (r == 0)
 		r = change_prepare(proxy, config, &change, err);
 	if (r < 0)
@@ -281,10 +312,13 @@ int reload_started(struct proxy *proxy, struct err_text *err)
 		.audit_queue_kib = config->audit.queue_kib,
 		.audit_on_failure = config->audit.on_failure,
 		.metrics = config->metrics.listen,
+		.identity = config->identity,
 	};
+	proxy->at_start.identity.directory =
+		strdup(config->identity.directory ? config->identity.directory : "");
 	snprintf(proxy->at_start.user, sizeof(proxy->at_start.user), "%s",
 		 config->user ? config->user : "");
-	if (!proxy->at_start.audit_file)
+	if (!proxy->at_start.audit_file || !proxy->at_start.identity.directory)
 		return err_set(err, -ENOMEM, "out of memory");
 	describe_admin(&config->admin, proxy->at_start.admin);
 	pthread_mutex_lock(&proxy->reload_state_mutex);

@@ -134,6 +134,7 @@ static int route_init(struct route *route, struct route *previous, struct err_te
 	int r;
 
 	pthread_mutex_init(&route->addresses_mutex, NULL);
+	pthread_mutex_init(&route->proof.mutex, NULL);
 	route->state = previous ? state_ref(previous->state) : state_new();
 	if (!route->state)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -152,6 +153,7 @@ static void route_fini(struct route *route)
 	lookup_drop(route->lookup);
 	tls_context_unref(route->tls);
 	state_unref(route->state);
+	pthread_mutex_destroy(&route->proof.mutex);
 	pthread_mutex_destroy(&route->addresses_mutex);
 }
 
@@ -374,6 +376,56 @@ void route_mark_upstream_failed(struct route *route, uint64_t now_ns, int error)
 	atomic_store_explicit(&route->state->marks.upstream_error, error, memory_order_relaxed);
 	atomic_store_explicit(&route->state->marks.upstream_failed_ns, now_ns,
 			      memory_order_relaxed);
+}
+
+static bool same_address(const struct upstream_address *a, const struct upstream_address *b)
+{
+	return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
+}
+
+/* One address at a time can be vouched for: where a name has several, the others have to wait. */
+bool route_vouch(struct route *route, const struct upstream_address *address)
+{
+	struct route_proof *proof = &route->proof;
+	bool counts;
+
+	pthread_mutex_lock(&proof->mutex);
+	if (!proof->live)
+		proof->address = *address;
+	counts = same_address(&proof->address, address);
+	proof->live += counts;
+	pthread_mutex_unlock(&proof->mutex);
+	return counts;
+}
+
+void route_withdraw(struct route *route)
+{
+	pthread_mutex_lock(&route->proof.mutex);
+	route->proof.live--;
+	pthread_mutex_unlock(&route->proof.mutex);
+}
+
+bool route_is_proven(struct route *route, const struct upstream_address *address)
+{
+	struct route_proof *proof = &route->proof;
+	bool proven;
+
+	pthread_mutex_lock(&proof->mutex);
+	proven = proof->live && same_address(&proof->address, address);
+	pthread_mutex_unlock(&proof->mutex);
+	return proven;
+}
+
+void route_mark_identity(struct route *route, uint64_t now_ns, int reason)
+{
+	struct listener_marks *marks = &route->state->marks;
+
+	if (!reason) {
+		atomic_store_explicit(&marks->identity_ok_ns, now_ns, memory_order_relaxed);
+		return;
+	}
+	atomic_store_explicit(&marks->identity_reason, reason, memory_order_relaxed);
+	atomic_store_explicit(&marks->identity_failed_ns, now_ns, memory_order_relaxed);
 }
 
 static bool any_rule_matches(const struct config_rules *rules, const struct peer *peer)

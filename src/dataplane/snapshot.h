@@ -37,6 +37,8 @@ struct listener_marks {
 	atomic_int upstream_error; /* errno of the last failure; 0: the name has no address */
 	atomic_uint_fast64_t limit_connections_ns, limit_handshakes_ns;
 	atomic_uint_fast64_t accept_failed_ns;
+	atomic_uint_fast64_t identity_ok_ns, identity_failed_ns;
+	atomic_int identity_reason; /* enum close_reason of the last failure */
 };
 
 /* Of one listener, as long as it goes on from snapshot to snapshot under its name. */
@@ -49,6 +51,14 @@ struct listener_state {
 };
 
 struct snapshot;
+
+/* That the upstream minds identities is known as long as a connection lives for which it did: its
+ * process is then the same. */
+struct route_proof {
+	pthread_mutex_t mutex;
+	struct upstream_address address; /* whose, if any live */
+	unsigned int live;
+};
 
 struct route {
 	struct snapshot *snapshot; /* it is part of */
@@ -64,6 +74,7 @@ struct route {
 	pthread_mutex_t addresses_mutex;
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
 	size_t address_count;
+	struct route_proof proof;
 	struct lookup *lookup; /* of the upstream's name, that runs, or NULL; the control side's */
 };
 
@@ -107,6 +118,14 @@ bool route_trusts_header_from(const struct route *route, const struct in6_addr *
 void route_mark_limit(struct route *route, enum close_reason reason, uint64_t now_ns);
 /* The upstream could not be reached; `error`: errno, 0 if its name has no address. */
 void route_mark_upstream_failed(struct route *route, uint64_t now_ns, int error);
+/* The upstream at this address has taken a client's identity: true if the connection counts, until
+ * route_withdraw(). */
+bool route_vouch(struct route *route, const struct upstream_address *address);
+void route_withdraw(struct route *route);
+/* Whether a connection lives that counts for this address. */
+bool route_is_proven(struct route *route, const struct upstream_address *address);
+/* A broker has not taken an identity, or (`reason` 0) has. */
+void route_mark_identity(struct route *route, uint64_t now_ns, int reason);
 /* Whether the rules let this peer in; `ret_why` is static text for the log. */
 bool route_admits(const struct route *route, const struct peer *peer, const char **ret_why);
 

@@ -31,7 +31,9 @@ enum stats_version { STATS_TLS_1_2, STATS_TLS_1_3, STATS_VERSION_COUNT };
 	X(key_updates_received)                                                                    \
 	X(key_updates_sent)                                                                        \
 	X(upstream_connects)                                                                       \
-	X(upstream_connect_failures)
+	X(upstream_connect_failures)                                                               \
+	X(identities)                                                                              \
+	X(identity_waits)
 
 struct stats {
 #define X(field) uint64_t field;

@@ -26,6 +26,7 @@
 #define WORKER_BUFFER_BYTES (RELAY_BATCH_BYTES + 16 * 64 + 2 * TLS_RECORD_BYTES_MAX)
 
 struct audit;
+struct identity;
 
 struct worker {
 	unsigned int index;
@@ -37,9 +38,10 @@ struct worker {
 	uint8_t *buffer; /* WORKER_BUFFER_BYTES; nobody's across two callbacks */
 	struct aead_cache *aead_cache;
 	struct pipe_pool pipes;
-	struct audit *audit;	/* the proxy's, NULL: none */
-	struct list_node conns; /* live, oldest first */
-	struct list_node walks; /* who goes through them in slices: conn_walk.c */
+	struct audit *audit;	   /* the proxy's, NULL: none */
+	struct identity *identity; /* the proxy's, NULL: none */
+	struct list_node conns;	   /* live, oldest first */
+	struct list_node walks;	   /* who goes through them in slices: conn_walk.c */
 	uint64_t conn_count, next_conn_id;
 	struct list_node listeners, ending; /* struct worker_listener: worker_listen.c */
 	atomic_uint_fast64_t generation;    /* of the snapshot that new connections get */

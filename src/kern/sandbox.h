@@ -29,6 +29,8 @@ enum sandbox_access {
 	/* The file is written and read, and made anew when somebody has moved it away: its folder.
 	 */
 	SANDBOX_WRITE_REPLACED,
+	/* Files in the folder are made, read, replaced and removed. */
+	SANDBOX_STORE,
 	/* A unix socket of this name is made and removed: its folder. */
 	SANDBOX_SOCKET,
 };

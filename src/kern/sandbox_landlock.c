@@ -50,11 +50,12 @@ static_assert(offsetof(struct ruleset_attr, handled_access_fs) ==
 static_assert(sizeof(struct ruleset_attr) == 24, "three words without gaps");
 static_assert(sizeof(struct net_port_attr) == 16, "two words without gaps");
 
-#define READ_FILE (uint64_t)LANDLOCK_ACCESS_FS_READ_FILE
-#define READ	  (READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define WRITE	  (LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
-#define EXECUTE	  (uint64_t)LANDLOCK_ACCESS_FS_EXECUTE
-#define MAKE_FILE (uint64_t)LANDLOCK_ACCESS_FS_MAKE_REG
+#define READ_FILE   (uint64_t)LANDLOCK_ACCESS_FS_READ_FILE
+#define READ	    (READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define WRITE	    (LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
+#define EXECUTE	    (uint64_t)LANDLOCK_ACCESS_FS_EXECUTE
+#define MAKE_FILE   (uint64_t)LANDLOCK_ACCESS_FS_MAKE_REG
+#define REMOVE_FILE (uint64_t)LANDLOCK_ACCESS_FS_REMOVE_FILE
 /* The folder itself is opened to be locked: admin/admin_socket.c. */
 #define SOCKETS                                                                                    \
 	(LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE |                           \
@@ -243,6 +244,8 @@ static int allow_path(int ruleset, uint64_t handled, const char *path, enum sand
 		return allow_replaced(ruleset, handled, path);
 	case SANDBOX_WRITE_REPLACED:
 		return allow_written(ruleset, handled, path);
+	case SANDBOX_STORE:
+		return allow(ruleset, handled, path, READ | WRITE | MAKE_FILE | REMOVE_FILE);
 	case SANDBOX_SOCKET:
 		return allow_folder_of(ruleset, handled, path, SOCKETS);
 	}

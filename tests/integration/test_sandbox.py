@@ -14,6 +14,8 @@ import socket
 
 import proxyrig
 import pytest
+import saslbroker
+from adminrig import socket_folder
 from door import Door
 from proxyrig import SANITIZED, Proxy
 from waiting import wait_until
@@ -146,6 +148,23 @@ def test_user(user_door):
     blind = door.proxy.lines(event="reload_blind")
     assert any("server-ec-p256.key could be read at start" in line["msg"] for line in blind)
     door.proxy.stop()
+
+
+def test_signing_keys_of_a_user(user_door):
+    """They are made for whom the process becomes, which renews them with all that it has left."""
+    with socket_folder() as folder:
+        keys = folder / "keys"
+        door = user_door(identity={"directory": str(keys), "overlap": "1s"}).start()
+        check_user(door.proxy)
+        uid = pwd.getpwnam(OTHER_USER).pw_uid
+        private = keys / "signing-keys.pem"
+        assert (private.stat().st_uid, private.stat().st_mode & 0o777) == (uid, 0o600)
+        first, = saslbroker.published(keys)
+        (keys / "rotate").touch()
+        wait_until("the new key to be the only one",
+                   lambda: first not in saslbroker.published(keys))
+        assert not door.proxy.lines(event="identity_keys", level="warning")
+        door.proxy.stop()
 
 
 def test_unknown_user(new_proxy, pki):

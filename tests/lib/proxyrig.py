@@ -44,6 +44,8 @@ PLAIN_COUNTERS = {
     "key_updates_sent",
     "upstream_connects",
     "upstream_connect_failures",
+    "identities",
+    "identity_waits",
 }
 IDLE_PIPES_MAX = 16
 _PR_SET_PDEATHSIG = 1

@@ -49,6 +49,48 @@ static void test_metrics_off(void **state)
 	config_free(config);
 }
 
+static void test_identity(void **state)
+{
+	static const struct bad_row rows[] = {
+		{ "identity: {}\n" GOOD, 1, 11, "identity", "nothing would be signed" },
+		{ "identity: { directory: k, overlap: 2h, rotate_every: 1h }\n" GOOD, 1, 36,
+		  "identity.overlap", "before it has signed" },
+		{ "identity: { directory: k, jwks_mode: \"0666\" }\n" GOOD, 1, 38,
+		  "identity.jwks_mode", "0644, 0640, 0600" },
+		{ GOOD "    kafka: {identity: oauthbearer}\n", 6, 23, "listeners[0].kafka.identity",
+		  "give identity.directory" },
+		{ "identity: { directory: k }\n" GOOD "    kafka: {identity: oauthbearer}\n"
+		  "    proxy_protocol: {send: v2}\n",
+		  8, 28, "listeners[0].proxy_protocol.send", "no such header" },
+		{ GOOD "    kafka: {identity: scram}\n", 6, 23, "listeners[0].kafka.identity",
+		  "none, oauthbearer" },
+		{ GOOD "    kafka: {audience: \"\"}\n", 6, 23, "listeners[0].kafka.audience",
+		  "empty text" },
+	};
+	static const char text[] =
+		"identity: { directory: keys, algorithm: es256, rotate_every: off, jwks_mode: 0640 "
+		"}\n" GOOD "    kafka: {identity: oauthbearer, issuer: me, audience: cluster-1}\n"
+		"    timeouts: {identity: 2s}\n";
+	const struct config_listener *l;
+	struct config *config;
+
+	assert_rows(rows, ARRAY_SIZE(rows));
+	assert_int_equal(load(text, sizeof(text) - 1, &config), 0);
+	assert_clean();
+	assert_string_equal(config->identity.directory, "/etc/sallyport/keys");
+	assert_int_equal(config->identity.algorithm, CONFIG_ES256);
+	assert_int_equal(config->identity.rotate_every_ms, 0);
+	assert_int_equal(config->identity.overlap_ms, 3600000);
+	assert_int_equal(config->identity.jwks_mode, 0640);
+	l = &config->listeners[0];
+	assert_true(config_kafka_chosen(l));
+	assert_int_equal(l->kafka.identity, CONFIG_IDENTITY_OAUTHBEARER);
+	assert_string_equal(l->kafka.issuer, "me");
+	assert_string_equal(l->kafka.audience, "cluster-1");
+	assert_int_equal(l->timeouts.identity_ms, 2000);
+	config_free(config);
+}
+
 static void test_abuse(void **state)
 {
 	static const char text[] =
@@ -114,9 +156,8 @@ static void test_abuse_mistakes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_audit),
-		cmocka_unit_test(test_metrics_off),
-		cmocka_unit_test(test_abuse),
+		cmocka_unit_test(test_audit),	       cmocka_unit_test(test_metrics_off),
+		cmocka_unit_test(test_identity),       cmocka_unit_test(test_abuse),
 		cmocka_unit_test(test_abuse_mistakes),
 	};
 
