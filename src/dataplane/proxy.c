@@ -261,6 +261,7 @@ static void housekeeping(struct proxy *proxy)
 	for (size_t i = 0; i < proxy->snapshot->route_count; i++) {
 		struct err_text why;
 
+		upstream_probe_turn(&proxy->snapshot->routes[i], now_ns);
 		if (route_renew(&proxy->snapshot->routes[i], resolve, &why) < 0)
 			log_msg(LOG_WARNING, "unresolved",
 				"%s; the last known addresses stay in use", why.text);

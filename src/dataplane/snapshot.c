@@ -120,11 +120,16 @@ static void state_unref(struct listener_state *state)
 	free(state);
 }
 
+static bool same_upstream(const struct route *route, const struct route *previous)
+{
+	return previous && !strcmp(previous->config->upstream_text, route->config->upstream_text);
+}
+
 /* An upstream that stays keeps the addresses that are known, which are renewed from time to time
  * anyhow: a look-up may take long, and may fail. */
 static void inherit_addresses(struct route *route, struct route *previous)
 {
-	if (previous && !strcmp(previous->config->upstream_text, route->config->upstream_text))
+	if (same_upstream(route, previous))
 		route->address_count = route_addresses(previous, route->addresses);
 }
 
@@ -135,6 +140,7 @@ static int route_init(struct route *route, struct route *previous, struct err_te
 
 	pthread_mutex_init(&route->addresses_mutex, NULL);
 	pthread_mutex_init(&route->proof.mutex, NULL);
+	upstream_probe_init(&route->probe, route->config);
 	route->state = previous ? state_ref(previous->state) : state_new();
 	if (!route->state)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -145,12 +151,18 @@ static int route_init(struct route *route, struct route *previous, struct err_te
 	if (r < 0)
 		return r;
 	inherit_addresses(route, previous);
+	/* Who has been asked is not asked again. */
+	if (same_upstream(route, previous) && previous->probe.asked) {
+		route->probe.state = UPSTREAM_PROBE_DONE;
+		route->probe.asked = true;
+	}
 	return 0;
 }
 
 static void route_fini(struct route *route)
 {
 	lookup_drop(route->lookup);
+	upstream_probe_fini(&route->probe);
 	tls_context_unref(route->tls);
 	state_unref(route->state);
 	pthread_mutex_destroy(&route->proof.mutex);

@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "dataplane/lookup.h"
 #include "dataplane/stats.h"
+#include "dataplane/upstream_probe.h"
 #include "limits/limits.h"
 #include "limits/rate.h"
 #include "tls/context.h"
@@ -75,6 +76,7 @@ struct route {
 	struct upstream_address addresses[UPSTREAM_ADDRESSES_MAX];
 	size_t address_count;
 	struct route_proof proof;
+	struct upstream_probe probe; /* the control side's */
 	struct lookup *lookup; /* of the upstream's name, that runs, or NULL; the control side's */
 };
 

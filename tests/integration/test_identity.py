@@ -11,6 +11,7 @@ import certs
 import pytest
 import rawtls
 from adminrig import Operator, socket_folder
+from door import reset_or_fin
 from proxyrig import TRANSPORT
 from rawtls import FATAL
 from saslbroker import (GOOD, REFUSED, authenticate_answer, claims_of, framed, handshake_answer,
@@ -323,8 +324,8 @@ def test_rotation(door, keys):
     with client, broker:
         before = claims_of(token, keys)[0]["kid"]
         (keys / "rotate").touch()
-        wait_until("a second key", lambda: len(published(keys)) == 2)
-        assert not (keys / "rotate").exists()
+        wait_until("the order to be taken", lambda: not (keys / "rotate").exists())
+        assert len(published(keys)) == 2
 
         def signs():
             other, peer, fresh = told(door)
@@ -410,3 +411,37 @@ def test_folder_that_can_not_be_had(new_proxy, pki, tmp_path):
     listener = {"name": "front", "upstream": "127.0.0.1:9", "tls": pki.tls()}
     with pytest.raises(AssertionError, match="identity.directory|can not open"):
         new_proxy([listener], top={"identity": {"directory": str(tmp_path / "file")}})
+
+
+ASKED = b"\0\0\0\x0a\0\x12\0\0Saly\xff\xff"
+
+
+def test_none_is_told_at_start(new_door):
+    """A broker that is told of nobody: it is asked what it is, once, and who starts is told."""
+    door = new_door(hand={"kafka": {"identity": "none"}})
+    broker = door.hand.accept()
+    assert read_exactly(broker, len(ASKED)) == ASKED
+    broker.sendall(framed(b"Saly\0\0\0\0\0\x02" + b"\0\x12\0\0\0\x03" * 2))
+    line = wait_until("the warning", lambda: door.proxy.lines(event="identity_none"))[0]
+    assert line["level"] == "warning" and door.hand.endpoint in line["msg"]
+    reset_or_fin(broker)
+    broker.close()
+    door.proxy.config["log"]["level"] = "debug"
+    door.proxy.write_config()
+    door.proxy.reload()
+    client, upstream = door.pair()  # its first connection: nobody has asked again
+    client.send_data(b"x")
+    assert read_exactly(upstream, 1) == b"x"
+    good_end(door, client, upstream)
+
+
+@pytest.mark.parametrize("answer", [b"220 mail.example ESMTP\r\n", b""], ids=["other", "closes"])
+def test_none_before_another_service(new_door, answer):
+    door = new_door(hand={"kafka": {}})
+    service = door.hand.accept()
+    assert read_exactly(service, len(ASKED)) == ASKED
+    service.sendall(answer)
+    service.shutdown(socket.SHUT_WR)
+    reset_or_fin(service)
+    service.close()
+    assert not door.proxy.lines(event="identity_none")
