@@ -90,14 +90,14 @@ def wait_until(what, check, seconds):
         time.sleep(0.1)
 
 
-def run(args, *, seconds=60, check=True, stdin=None, stdout=subprocess.PIPE):
+def run(args, *, seconds=60, check=True, stdin=None, stdout=subprocess.PIPE, cwd=None):
     """Runs a client to its end. Its stdout (unless a file is given for it) and stderr come back as
     text."""
     args = [str(a) for a in args]
     command = shlex.join(args)
     try:
         done = subprocess.run(
-            args, stdin=stdin or subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+            args, stdin=stdin or subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, cwd=cwd,
             timeout=seconds * SLOW, preexec_fn=_die_with_parent, encoding="utf-8", errors="replace")
     except subprocess.TimeoutExpired as late:
         raise RigError(f"not done in {seconds * SLOW:.0f} s: {command}\n"
@@ -166,14 +166,15 @@ class Background:
 class Daemon:
     """A child that runs until it is stopped, its output in a file."""
 
-    def __init__(self, name, args, log):
+    def __init__(self, name, args, log, env=None):
         self.name, self.args, self.log = name, [str(a) for a in args], pathlib.Path(log)
-        self.process = None
+        self.env, self.process = {**os.environ, **(env or {})}, None
 
     def spawn(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, preexec_fn=_die_with_parent)
+                                            stderr=log, env=self.env,
+                                            preexec_fn=_die_with_parent)
 
     def wait_ready(self, check, seconds):
         def ready():
@@ -222,6 +223,7 @@ class Pki:
                                   "--san", "dns:localhost,ip:127.0.0.1")
         self.client = self._issue(self.ca, "svc-test", "svc-test", "client")
         self.unwanted = self._issue(self.ca, "batch-test", "batch-test", "client")
+        self.second = self._issue(self.ca, "svc-b", "svc-b", "client")
         self.foreign = self._issue(self.other, "svc-test", "svc-test", "client")
 
     @staticmethod
@@ -238,16 +240,18 @@ class Pki:
 
 
 class Broker(Daemon):
-    """One real broker; it tells clients only the address that it advertises: the front door's."""
+    """One real broker; it tells clients only the address that it advertises: the front door's. With
+    `jwks` the front door, which makes that file, tells it who clients are, and ACLs are in force;
+    the log then has each of the authorizer's decisions."""
 
-    def __init__(self, folder, advertise_port):
+    def __init__(self, folder, advertise_port, jwks=None):
         folder = pathlib.Path(folder)
         self.port, self.internal, self.controller = free_ports(3)
         super().__init__("broker", [
             KAFKA / "broker", "--dir", folder, "--port", self.port, "--internal", self.internal,
             "--controller", self.controller, "--advertise", f"127.0.0.1:{advertise_port}",
-            "--heap", "192m",
-        ], folder.parent / "broker.log")
+            "--heap", "192m", *(["--jwks", jwks] if jwks else []),
+        ], folder.parent / "broker.log", env={"SALLYPORT_AUTHORIZER_LOG": "debug"})
 
     def start(self):
         self.spawn()
@@ -262,20 +266,29 @@ class Broker(Daemon):
         done = run(["kcat", "-b", f"127.0.0.1:{self.internal}", "-L", "-m", "5"], check=False)
         return done.returncode == 0
 
+    def tool(self, name, *args, **more):
+        """One of Kafka's own tools as the broker's administration: around the front door."""
+        return run([KAFKA / "tool", name, "--bootstrap-server", f"127.0.0.1:{self.internal}", *args],
+                   **more)
+
 
 class Door(Daemon):
-    """`sallyport proxy` in front of the broker."""
+    """`sallyport proxy` in front of the broker. `keys`: the folder of the keys with which it tells
+    the broker who clients are; `more`: lines of the listener."""
 
-    def __init__(self, folder, port, broker, pki, loop="auto", ktls=KTLS):
+    def __init__(self, folder, port, broker, pki, loop="auto", ktls=KTLS, keys=None, more=""):
         self.folder, self.port, self.pki, self.ktls = pathlib.Path(folder), port, pki, ktls
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "sallyport.yaml"
+        top = f'identity: {{ directory: "{keys}", overlap: 2s }}' if keys else ""
+        more = more or ("kafka: { identity: oauthbearer }" if keys else "")
         config.write_text(f"""\
 workers: 2
 loop: {loop}
 log: {{ level: info, format: text }}
 metrics: {{ listen: off }}
 admin: {{ socket: "off" }}
+{top}
 listeners:
   - name: kafka
     role: front
@@ -287,7 +300,8 @@ listeners:
       roots: [{pki.roots}]
     ktls: {ktls}
     allow: [ {{cn: "svc-*"}} ]
-    timeouts: {{ handshake: {int(10 * SLOW)}s, drain: 1s }}
+    timeouts: {{ handshake: {int(10 * SLOW)}s, identity: {int(10 * SLOW)}s, drain: 1s }}
+    {more}
 """)
         super().__init__("front door", [BINARY, "proxy", "-c", config], self.folder / "door.log")
 

@@ -48,7 +48,7 @@ BANNED = re.compile(
     r"tmpnam|mktemp|usleep|sleep|strncpy|strncat|asctime|ctime|gmtime|localtime|longjmp|setjmp)\s*\(")
 UNBOUNDED_SCAN = re.compile(r"\b(scanf|sscanf|fscanf)\s*\(")
 SPDX = "SPDX-License-Identifier: "
-SPDX_FREE = {"LICENSE", ".gitignore"}
+SPDX_FREE = {"LICENSE", ".gitignore", "go.sum"}
 SPDX_FREE_SUFFIX = {".json", ".pem", ".bin", ".svg", ".txt", ".crt", ".key", ".seed"}
 
 
