@@ -325,6 +325,31 @@ static void test_written(void **state)
 	confined_check(check_written, *state, NULL);
 }
 
+/* Keys that are renewed: written aside, renamed over, old ones removed; nothing beside them. */
+static void check_store(const struct confined_folders *folders, const void *arg)
+{
+	struct sandbox_plan plan = { .mode = SANDBOX_AUTO };
+	const char *aside = confined_path(folders->open, ".new-keys");
+	const char *file = confined_path(folders->open, "keys");
+	struct err_text err;
+
+	sandbox_allow_path(&plan, folders->open, SANDBOX_STORE);
+	CHECK(sandbox_apply(&plan, &err) == 0);
+	CHECK(try_open(folders->open, O_RDONLY | O_DIRECTORY) == 0);
+	for (int i = 0; i < 2; i++) {
+		CHECK(try_open(aside, O_WRONLY | O_CREAT | O_EXCL) == 0);
+		CHECK(rename(aside, file) == 0);
+		CHECK(try_open(file, O_RDONLY) == 0);
+	}
+	CHECK(unlink(file) == 0);
+	CHECK(try_open(confined_path(folders->closed, "keys"), O_WRONLY | O_CREAT) == denied());
+}
+
+static void test_store(void **state)
+{
+	confined_check(check_store, *state, NULL);
+}
+
 /* --- what must not --- */
 
 static void check_paths(const struct confined_folders *folders, const void *arg)
@@ -643,8 +668,8 @@ int main(int argc, char **argv)
 		TEST(test_facts),	  TEST(test_thread_too_early),
 		TEST(test_program_works), TEST(test_replaced),
 		TEST(test_unix_sockets),  TEST(test_written),
-		TEST(test_paths),	  TEST(test_calls),
-		TEST(test_deadly_calls),
+		TEST(test_store),	  TEST(test_paths),
+		TEST(test_calls),	  TEST(test_deadly_calls),
 #ifdef __x86_64__
 		TEST(test_foreign_calls),
 #endif
