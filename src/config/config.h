@@ -115,6 +115,7 @@ struct config_proxy_protocol {
 struct config_kafka {
 	enum config_identity identity;
 	char *issuer, *audience;
+	uint64_t token_lifetime_ms; /* 0: as long as the certificate */
 	struct {
 		struct config_mark identity;
 	} marks;

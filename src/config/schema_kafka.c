@@ -50,6 +50,14 @@ static const struct schema_key kafka_keys[] = {
 	  .max = CLAIM_BYTES_MAX,
 	  .preset = "kafka",
 	  .help = "aud of tokens: sasl.oauthbearer.expected.audience of the broker" },
+	{ .name = "token_lifetime",
+	  .kind = SCHEMA_DURATION,
+	  .off = true,
+	  AT(struct config_kafka, token_lifetime_ms),
+	  .min = MINUTE_MS,
+	  .max = 3650 * DAY_MS,
+	  .preset = "off",
+	  .help = "the broker ends a connection after so long; off: when its certificate ends" },
 };
 
 const struct schema_section schema_kafka = { SECTION_OF(kafka_keys) };

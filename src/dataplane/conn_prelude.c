@@ -171,8 +171,16 @@ void conn_prelude_ready(struct conn *conn, struct leg *leg, uint32_t events)
 		conn_relay_turn(conn);
 }
 
-/* What is said of the client. A token is of use to nobody for longer than the certificate, and ends
- * the connection with it. */
+/* Until when the broker takes the client for who it is, and whoever has the token for the client:
+ * no longer than the certificate is good for. */
+static int64_t token_end(const struct conn *conn, int64_t now)
+{
+	uint64_t lifetime_ms = conn->route->config->kafka.token_lifetime_ms;
+	int64_t lifetime = lifetime_ms ? (int64_t)(lifetime_ms / 1000) : TOKEN_SECONDS_MAX;
+
+	return MIN(conn->peer->not_after, now + MIN(lifetime, TOKEN_SECONDS_MAX));
+}
+
 static size_t make_token(struct conn *conn, char ret[TOKEN_BYTES_MAX])
 {
 	const struct config_kafka *config = &conn->route->config->kafka;
@@ -182,7 +190,7 @@ static size_t make_token(struct conn *conn, char ret[TOKEN_BYTES_MAX])
 		.audience = config->audience,
 		.subject = subject_of(conn),
 		.issued_at = now,
-		.expires_at = MIN(conn->peer->not_after, now + TOKEN_SECONDS_MAX),
+		.expires_at = token_end(conn, now),
 	};
 
 	return identity_token(conn->worker->identity, &claims, ret);

@@ -378,6 +378,18 @@ def test_upgrade(new_door, tmp_path):
     assert old.wait() == 0
 
 
+def test_token_lifetime(new_door, tmp_path):
+    hand = {"kafka": {"identity": "oauthbearer", "issuer": "me", "audience": "cluster-1",
+                      "token_lifetime": "1h"}}
+    door = new_door(process={"top": {"identity": {"directory": str(tmp_path / "keys")}}}, hand=hand)
+    client, broker, token = told(door)
+    with client, broker:
+        claims = claims_of(token, tmp_path / "keys")[1]
+        assert claims["exp"] - claims["iat"] == 3600
+        assert (claims["iss"], claims["aud"]) == ("me", "cluster-1")
+        good_end(door, client, broker)
+
+
 def test_timeout(new_door, tmp_path):
     hand = {"kafka": {"identity": "oauthbearer"}, "timeouts": {"identity": "300ms"}}
     door = new_door(process={"top": {"identity": {"directory": str(tmp_path / "keys")}}}, hand=hand)

@@ -69,7 +69,8 @@ static void test_identity(void **state)
 	};
 	static const char text[] =
 		"identity: { directory: keys, algorithm: es256, rotate_every: off, jwks_mode: 0640 "
-		"}\n" GOOD "    kafka: {identity: oauthbearer, issuer: me, audience: cluster-1}\n"
+		"}\n" GOOD "    kafka: {identity: oauthbearer, issuer: me, audience: cluster-1, "
+		"token_lifetime: 8h}\n"
 		"    timeouts: {identity: 2s}\n";
 	const struct config_listener *l;
 	struct config *config;
@@ -88,6 +89,7 @@ static void test_identity(void **state)
 	assert_string_equal(l->kafka.issuer, "me");
 	assert_string_equal(l->kafka.audience, "cluster-1");
 	assert_int_equal(l->timeouts.identity_ms, 2000);
+	assert_int_equal(l->kafka.token_lifetime_ms, 8 * 3600000);
 	config_free(config);
 }
 
