@@ -10,6 +10,7 @@
  * listener refuses the two requests and would go on to serve the client as ANONYMOUS; a broker
  * that may have been restarted as such since gets nothing of a client before it has answered.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -199,13 +200,17 @@ static size_t make_token(struct conn *conn, char ret[TOKEN_BYTES_MAX])
 /* Sends the two requests. False: the connection has been ended. */
 static bool tell(struct conn *conn)
 {
+	static_assert(SASL_REQUESTS_BYTES_MAX + TOKEN_BYTES_MAX <= WORKER_BUFFER_BYTES &&
+			      SASL_ANSWERS_BYTES_MAX <= WORKER_BUFFER_BYTES,
+		      "the worker's buffer is enough");
 	/* Nobody else uses the worker's buffer while a step runs. */
 	char *token = (char *)conn->worker->buffer + SASL_REQUESTS_BYTES_MAX;
 	size_t len = make_token(conn, token);
 	struct iovec iov = { .iov_base = conn->worker->buffer };
 
 	if (!len) {
-		fail(conn, CLOSE_INTERNAL, "no token could be signed");
+		/* Names and claims are of bounded length: nothing else can have failed. */
+		conn_close(conn, CLOSE_NO_MEMORY);
 		return false;
 	}
 	iov.iov_len = sasl_requests(token, len, conn->worker->buffer);

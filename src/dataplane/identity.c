@@ -149,7 +149,7 @@ void identity_turn(struct identity *identity)
 		err.text[0] = 0;
 		if (news.made || news.removed)
 			log_msg(LOG_INFO, "identity_keys",
-				"%s: %s; %zu keys are published in its jwks.json", identity->dir,
+				"%s: %s; keys in its jwks.json: %zu", identity->dir,
 				news.made ? "a new key signs when identity.overlap has passed"
 					  : "an old key is gone",
 				key_ring_count(identity->ring));

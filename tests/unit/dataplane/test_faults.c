@@ -30,19 +30,34 @@ static void check_after(struct whole *s, unsigned long n, bool whole)
 		fail_msg("failure %lu: whole, but closed for another reason", n);
 }
 
-static const enum config_role roles[] = { CONFIG_ROLE_FRONT, CONFIG_ROLE_EGRESS };
+static const struct way {
+	enum config_role role;
+	bool identity, proven; /* told to a broker, of which it is known that it minds them */
+} ways[] = {
+	{ CONFIG_ROLE_FRONT, false, false },
+	{ CONFIG_ROLE_EGRESS, false, false },
+	{ CONFIG_ROLE_FRONT, true, false },
+	{ CONFIG_ROLE_FRONT, true, true },
+};
+
+static void open_way(struct whole *s, const struct way *way)
+{
+	whole_open(s, way->role, CONFIG_SPLICE_AUTO, failing_calls_suspend);
+	if (way->identity)
+		whole_use_identity(s, way->proven);
+}
 
 /* --- what must go unnoticed --- */
 
 /* `pieces`: the peers write no more at once; 0: as usual. */
 static void unnoticed(const struct failing_calls_plan *plan, size_t pieces)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		size_t before = rig_open_fds();
 		struct whole s;
 		bool whole;
 
-		whole_open(&s, roles[i], CONFIG_SPLICE_AUTO, failing_calls_suspend);
+		open_way(&s, &ways[i]);
 		s.write_max = pieces ? pieces : s.write_max;
 		/* A system call and a packet for each byte take their time. */
 		if (pieces || plan->write_max)
@@ -110,14 +125,14 @@ static const struct fault faults[] = {
 };
 
 /* True if there was such a call. */
-static bool fault_at(const struct fault *fault, enum config_role role, unsigned long n)
+static bool fault_at(const struct fault *fault, const struct way *way, unsigned long n)
 {
 	struct failing_calls_plan plan = { .call = fault->call, .n = n, .error = fault->error };
 	size_t before = rig_open_fds();
 	bool whole, failed;
 	struct whole s;
 
-	whole_open(&s, role, CONFIG_SPLICE_AUTO, failing_calls_suspend);
+	open_way(&s, way);
 	failing_calls_arm(&plan);
 	whole = whole_connection(&s);
 	failed = failing_calls_disarm();
@@ -135,11 +150,11 @@ static void test_failing_calls(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
-		for (size_t j = 0; j < ARRAY_SIZE(roles); j++) {
+		for (size_t j = 0; j < ARRAY_SIZE(ways); j++) {
 			unsigned long n = 1;
 
 			/* Every one at first, then larger and larger steps. */
-			while (fault_at(&faults[i], roles[j], n))
+			while (fault_at(&faults[i], &ways[j], n))
 				n += 1 + n / 8;
 			reached[i] |= n > 1;
 		}
@@ -233,7 +248,7 @@ static void jump_in_state(struct whole *s)
 	s->rig.clock.realtime_ns += (uint64_t)jump.realtime_ns;
 }
 
-static bool with_jump(enum config_role role, enum conn_state state, uint64_t monotonic_ns,
+static bool with_jump(const struct way *way, enum conn_state state, uint64_t monotonic_ns,
 		      int64_t realtime_ns, enum close_reason *ret_reason)
 {
 	struct whole s;
@@ -243,7 +258,7 @@ static bool with_jump(enum config_role role, enum conn_state state, uint64_t mon
 	jump.state = state;
 	jump.monotonic_ns = monotonic_ns;
 	jump.realtime_ns = realtime_ns;
-	whole_open(&s, role, CONFIG_SPLICE_AUTO, failing_calls_suspend);
+	open_way(&s, way);
 	s.rig.config.timeouts.idle_ms = 60000;
 	s.meanwhile = jump_in_state;
 	failing_calls_arm(&nothing);
@@ -260,7 +275,7 @@ static bool with_jump(enum config_role role, enum conn_state state, uint64_t mon
 	return whole;
 }
 
-static const enum conn_state states[] = { CONN_HANDSHAKE, CONN_CONNECT, CONN_RELAY };
+static const enum conn_state states[] = { CONN_HANDSHAKE, CONN_CONNECT, CONN_PRELUDE, CONN_RELAY };
 
 /* Set back by years, or on: nobody's deadline. */
 static void test_wall_clock_does_not_matter(void **state)
@@ -269,10 +284,10 @@ static void test_wall_clock_does_not_matter(void **state)
 	enum close_reason reason;
 
 	(void)state;
-	for (size_t way = 0; way < ARRAY_SIZE(roles); way++)
+	for (size_t way = 0; way < ARRAY_SIZE(ways); way++)
 		for (size_t i = 0; i < ARRAY_SIZE(states); i++)
 			for (size_t j = 0; j < ARRAY_SIZE(years); j++)
-				assert_true(with_jump(roles[way], states[i], 0,
+				assert_true(with_jump(&ways[way], states[i], 0,
 						      years[j] * 31536000 * (int64_t)NSEC_PER_SEC,
 						      &reason));
 }
@@ -285,12 +300,14 @@ static void test_years_later(void **state)
 	enum close_reason reason = CLOSE_INTERNAL;
 
 	(void)state;
-	for (size_t way = 0; way < ARRAY_SIZE(roles); way++) {
-		if (!with_jump(roles[way], CONN_HANDSHAKE, years, 0, &reason))
+	for (size_t way = 0; way < ARRAY_SIZE(ways); way++) {
+		if (!with_jump(&ways[way], CONN_HANDSHAKE, years, 0, &reason))
 			assert_int_equal(reason, CLOSE_HANDSHAKE_TIMEOUT);
-		if (!with_jump(roles[way], CONN_CONNECT, years, 0, &reason))
+		if (!with_jump(&ways[way], CONN_CONNECT, years, 0, &reason))
 			assert_int_equal(reason, CLOSE_UPSTREAM_TIMEOUT);
-		if (!with_jump(roles[way], CONN_RELAY, years, 0, &reason))
+		if (!with_jump(&ways[way], CONN_PRELUDE, years, 0, &reason))
+			assert_int_equal(reason, CLOSE_IDENTITY_TIMEOUT);
+		if (!with_jump(&ways[way], CONN_RELAY, years, 0, &reason))
 			assert_int_equal(reason, CLOSE_IDLE_TIMEOUT);
 	}
 }

@@ -2,7 +2,8 @@
 /*
  * Memory runs out at every allocation of a whole connection in turn (whole.h). Never a crash or a
  * leak (a sanitizer looks), never a connection that stays, always one counted reason; and the next
- * connection is served. And once more between a balancer and a service that use the PROXY protocol.
+ * connection is served. And once more between a balancer and a service that use the PROXY protocol,
+ * and before a broker that is told who the client is.
  */
 #include "unit/dataplane/whole.h"
 
@@ -33,7 +34,9 @@ static void check_reason(const struct whole *s, unsigned long n, bool whole)
 				 close_reason_name((enum close_reason)i));
 }
 
-static void walk(enum config_role role, bool with_headers, enum failing_alloc_mode mode)
+enum beside { ALONE, WITH_HEADERS, WITH_IDENTITY, WITH_IDENTITY_PROVEN };
+
+static void walk(enum config_role role, enum beside beside, enum failing_alloc_mode mode)
 {
 	unsigned long n, last;
 	struct whole s;
@@ -42,8 +45,10 @@ static void walk(enum config_role role, bool with_headers, enum failing_alloc_mo
 		bool whole, failed;
 
 		whole_open(&s, role, CONFIG_SPLICE_AUTO, failing_alloc_suspend);
-		if (with_headers)
+		if (beside == WITH_HEADERS)
 			whole_use_headers(&s);
+		else if (beside != ALONE)
+			whole_use_identity(&s, beside == WITH_IDENTITY_PROVEN);
 		failing_alloc_arm(n, mode);
 		whole = whole_connection(&s);
 		failed = failing_alloc_disarm();
@@ -72,33 +77,41 @@ static void walk(enum config_role role, bool with_headers, enum failing_alloc_mo
 static void test_front_one(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_FRONT, false, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_FRONT, ALONE, FAILING_ALLOC_ONE);
 }
 
 static void test_front_from(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_FRONT, false, FAILING_ALLOC_FROM);
+	walk(CONFIG_ROLE_FRONT, ALONE, FAILING_ALLOC_FROM);
 }
 
 static void test_egress_one(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_EGRESS, false, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_EGRESS, ALONE, FAILING_ALLOC_ONE);
 }
 
 static void test_egress_from(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_EGRESS, false, FAILING_ALLOC_FROM);
+	walk(CONFIG_ROLE_EGRESS, ALONE, FAILING_ALLOC_FROM);
 }
 
 static void test_headers(void **state)
 {
 	(void)state;
-	walk(CONFIG_ROLE_FRONT, true, FAILING_ALLOC_ONE);
-	walk(CONFIG_ROLE_FRONT, true, FAILING_ALLOC_FROM);
-	walk(CONFIG_ROLE_EGRESS, true, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_FRONT, WITH_HEADERS, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_FRONT, WITH_HEADERS, FAILING_ALLOC_FROM);
+	walk(CONFIG_ROLE_EGRESS, WITH_HEADERS, FAILING_ALLOC_ONE);
+}
+
+static void test_identity(void **state)
+{
+	(void)state;
+	walk(CONFIG_ROLE_FRONT, WITH_IDENTITY, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_FRONT, WITH_IDENTITY_PROVEN, FAILING_ALLOC_ONE);
+	walk(CONFIG_ROLE_FRONT, WITH_IDENTITY_PROVEN, FAILING_ALLOC_FROM);
 }
 
 /* No memory for a pipe: bytes are copied instead, and the stream is whole. */
@@ -290,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_egress_one),
 		cmocka_unit_test(test_egress_from),
 		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_no_memory_for_a_pipe),
 		RIG_TEST(test_ktls_output_that_can_not_be_held),
 		cmocka_unit_test(test_start),

@@ -4,10 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include <openssl/err.h>
+
+#include "dataplane/identity.h"
+#include "kafka/sasl_frames.h"
 
 struct whole_tls whole_tls;
 uint8_t whole_stream[STREAM_BYTES];
@@ -52,6 +57,31 @@ static struct tls_context *our_context(bool is_server, const struct pki_cert *ce
 	return context;
 }
 
+static void open_keys(void)
+{
+	struct config_identity_keys config = { .directory = whole_tls.keys,
+					       .overlap_ms = 1000,
+					       .jwks_mode = 0644 };
+	struct err_text err;
+
+	snprintf(whole_tls.keys, sizeof(whole_tls.keys), "/tmp/sallyport-whole-XXXXXX");
+	assert_non_null(mkdtemp(whole_tls.keys));
+	if (identity_open(&config, &whole_tls.identity, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void remove_keys(void)
+{
+	char path[96];
+
+	identity_free(whole_tls.identity);
+	snprintf(path, sizeof(path), "%s/signing-keys.pem", whole_tls.keys);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/jwks.json", whole_tls.keys);
+	unlink(path);
+	rmdir(whole_tls.keys);
+}
+
 int whole_tls_setup(void **state)
 {
 	struct pki_spec root = { .cn = "Root", .is_ca = true },
@@ -67,12 +97,14 @@ int whole_tls_setup(void **state)
 	whole_tls.peer_client = peer_context(TLS_client_method(), &whole_tls.guest);
 	whole_tls.peer_server = peer_context(TLS_server_method(), &whole_tls.door);
 	rig_pattern(whole_stream, sizeof(whole_stream), 31);
+	open_keys();
 	return 0;
 }
 
 int whole_tls_teardown(void **state)
 {
 	(void)state;
+	remove_keys();
 	tls_context_unref(whole_tls.server);
 	tls_context_unref(whole_tls.client);
 	SSL_CTX_free(whole_tls.peer_client);
@@ -143,6 +175,18 @@ void whole_use_headers(struct whole *s)
 						.tls = { CONFIG_PROXY_TLS_DER },
 						.tls_count = 1 };
 	s->rig.config.limits.connections_per_source = 10;
+}
+
+void whole_use_identity(struct whole *s, bool proven)
+{
+	s->with_identity = true;
+	s->rig.worker.identity = whole_tls.identity;
+	s->rig.config.kafka = (struct config_kafka){ .identity = CONFIG_IDENTITY_OAUTHBEARER,
+						     .issuer = "i",
+						     .audience = "a" };
+	s->rig.config.timeouts.identity_ms = 10000;
+	if (proven)
+		assert_true(route_vouch(&s->rig.route, &s->rig.route.addresses[0]));
 }
 
 void whole_close(struct whole *s)
@@ -251,6 +295,34 @@ static bool header_is_gone(struct far_end *end)
 	return true;
 }
 
+/* Answers the two requests that come first, and reads not a byte more, once they are there. */
+static bool identity_is_told(struct far_end *end)
+{
+	static const char answers[] = "\0\0\0\x17\0\0\0\1\0\0\0\0\0\1\0\x0bOAUTHBEARER"
+				      "\0\0\0\x14\0\0\0\2\0\0\xff\xff\0\0\0\0"
+				      "\0\0\0\0\0\0\0\0";
+	static uint8_t requests[SASL_REQUESTS_BYTES_MAX];
+	ssize_t n = recv(end->fd, requests, sizeof(requests), MSG_PEEK | MSG_DONTWAIT);
+	size_t len = 0;
+
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		end->failed = true;
+	for (int i = 0; i < 2; i++) {
+		if (n < (ssize_t)len + 4)
+			return false;
+		len += 4 + ((size_t)requests[len + 2] << 8) + requests[len + 3];
+	}
+	if (n < (ssize_t)len)
+		return false;
+	recv(end->fd, requests, len, 0);
+	if (send(end->fd, answers, sizeof(answers) - 1, MSG_NOSIGNAL) < 0) {
+		end->failed = true;
+		return false;
+	}
+	end->identity = false;
+	return true;
+}
+
 /* One step of what an end does; it leaves as soon as it is broken or through. */
 static void end_step(struct far_end *end, size_t write_max)
 {
@@ -260,6 +332,11 @@ static void end_step(struct far_end *end, size_t write_max)
 		return;
 	ERR_clear_error();
 	if (end->header && !header_is_gone(end)) {
+		if (end->failed)
+			end_close(end);
+		return;
+	}
+	if (end->identity && !identity_is_told(end)) {
 		if (end->failed)
 			end_close(end);
 		return;
@@ -291,6 +368,7 @@ static void service_step(struct whole *s)
 			 s->rig.config.role == CONFIG_ROLE_EGRESS ? whole_tls.peer_server : NULL,
 			 true);
 	s->service.header = fd >= 0 && s->with_headers;
+	s->service.identity = fd >= 0 && s->with_identity;
 }
 
 static bool is_whole(const struct far_end *end)

@@ -22,6 +22,8 @@ struct whole_tls {
 	struct pki_cert root, door, guest;
 	struct tls_context *server, *client;
 	SSL_CTX *peer_client, *peer_server;
+	struct identity *identity; /* signs what a broker is told */
+	char keys[64];		   /* its folder */
 };
 
 extern struct whole_tls whole_tls;
@@ -32,7 +34,8 @@ struct far_end {
 	int fd;
 	SSL *ssl; /* NULL: plain */
 	bool shaken, shut, ended, failed;
-	bool header; /* one of the PROXY protocol is to come first */
+	bool header;   /* one of the PROXY protocol is to come first */
+	bool identity; /* a broker: it is to be told who the client is */
 	size_t sent, got, stream_bytes;
 };
 
@@ -42,9 +45,10 @@ struct whole {
 	struct sockaddr_in address;
 	struct loop_accept accept;
 	struct far_end client, service;
-	size_t stream_bytes;			/* STREAM_BYTES, unless the test takes less */
-	size_t write_max;			/* of the far ends at once */
-	bool with_headers;			/* of the PROXY protocol, in and out */
+	size_t stream_bytes; /* STREAM_BYTES, unless the test takes less */
+	size_t write_max;    /* of the far ends at once */
+	bool with_headers;   /* of the PROXY protocol, in and out */
+	bool with_identity;
 	struct cidr loopback;			/* where headers are taken from */
 	void (*suspend)(bool suspended);	/* called around what the test itself does */
 	void (*meanwhile)(struct whole *whole); /* between two turns; may be NULL */
@@ -58,6 +62,9 @@ void whole_open(struct whole *whole, enum config_role role, enum config_splice s
 		void (*suspend)(bool suspended));
 /* Of an open one: a balancer and a service that use the PROXY protocol. */
 void whole_use_headers(struct whole *whole);
+/* Of an open one: a service that is a Kafka broker, of which it is known or not that it minds
+ * identities. */
+void whole_use_identity(struct whole *whole, bool proven);
 void whole_close(struct whole *whole);
 /* One connection until it is closed at both ends. True if both streams arrived whole and ended in
  * order. */
