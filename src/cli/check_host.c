@@ -221,9 +221,10 @@ static void check_kernel(const struct config *config, struct config_problems *pr
 
 /* Whether the proxy may write there is its own user's matter; a folder must be there for anybody.
  */
-static void check_audit(const struct config_audit *audit, struct config_problems *problems)
+static void check_folder_of(const char *file, struct config_mark at, const char *path,
+			    struct config_problems *problems)
 {
-	cleanup_free char *folder = audit->file ? strdup(audit->file) : NULL;
+	cleanup_free char *folder = file ? strdup(file) : NULL;
 	char *slash = folder ? strrchr(folder, '/') : NULL;
 	struct stat st;
 
@@ -231,8 +232,23 @@ static void check_audit(const struct config_audit *audit, struct config_problems
 		return;
 	slash[slash == folder] = 0; /* "/audit.log" lies in "/" */
 	if (stat(folder, &st) < 0)
-		config_error_add(problems, audit->marks.file, "audit.file", "%s: %s", folder,
-				 strerror(errno));
+		config_error_add(problems, at, path, "%s: %s", folder, strerror(errno));
+}
+
+/* It is made, if there is where. */
+static void check_signing_keys(const struct config_identity_keys *identity,
+			       struct config_problems *problems)
+{
+	static const char path[] = "identity.directory";
+	struct stat st;
+
+	if (!identity->directory)
+		return;
+	if (stat(identity->directory, &st) < 0)
+		check_folder_of(identity->directory, identity->marks.directory, path, problems);
+	else if (!S_ISDIR(st.st_mode))
+		config_error_add(problems, identity->marks.directory, path, "%s is not a folder",
+				 identity->directory);
 }
 
 void check_host(const struct config *config, struct config_problems *problems,
@@ -255,6 +271,7 @@ void check_host(const struct config *config, struct config_problems *problems,
 	}
 	check_sandbox(config, problems);
 	check_kernel(config, problems);
-	check_audit(&config->audit, problems);
+	check_folder_of(config->audit.file, config->audit.marks.file, "audit.file", problems);
+	check_signing_keys(&config->identity, problems);
 	config_problems_sort(problems);
 }

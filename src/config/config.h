@@ -215,7 +215,7 @@ struct config_identity_keys {
 	uint64_t overlap_ms;
 	unsigned int jwks_mode;
 	struct {
-		struct config_mark rotate_every, overlap;
+		struct config_mark directory, overlap;
 	} marks;
 };
 

@@ -252,6 +252,18 @@ def test_check_folder_of_the_audit(ca, tmp_path):
     problems(path, code=OK)
 
 
+@pytest.mark.parametrize("where,says", [("nowhere/keys", "/nowhere: No such file"), ("file", " is not a folder")])
+def test_check_folder_of_signing_keys(ca, tmp_path, where, says):
+    """It need not be there, but there must be where to make it."""
+    (tmp_path / "file").touch()
+    path = configuration(tmp_path / "c.yaml", listener(ca), identity={"directory": where})
+    (only,) = problems(path)["problems"]
+    assert only["path"] == "identity.directory" and says in only["text"]
+    configuration(path, listener(ca), identity={"directory": "keys"})
+    problems(path, code=OK)
+    assert not (tmp_path / "keys").exists()
+
+
 def test_check_expired(tmp_path):
     root = Authority("root")
     root.write(tmp_path, "ca")

@@ -170,9 +170,9 @@ def _end_offset(front):
 
 def _throttled(front, who):
     """Milliseconds by which the broker has made this one wait, at most."""
-    done = front.door.tool("ProducerPerformance", "--topic", TOPIC, "--num-records", 600,
+    done = front.door.tool("ProducerPerformance", "--topic", TOPIC, "--num-records", 500,
                            "--record-size", 1000, "--throughput", -1, "--print-metrics", who=who)
-    assert "600 records sent" in done.stdout
+    assert "500 records sent" in done.stdout
     found = re.search(r"produce-throttle-time-max:\S*\s*:\s*(\S+)", done.stdout)
     return float(found[1])
 
@@ -181,7 +181,7 @@ def test_quota_by_user(front):
     """A quota for one of them is in force for that one."""
     front.broker.tool("AclCommand", "--add", "--allow-principal", "User:CN=svc-b", "--operation",
                       "Write", "--topic", TOPIC)
-    front.broker.tool("ConfigCommand", "--alter", "--add-config", "producer_byte_rate=50000",
+    front.broker.tool("ConfigCommand", "--alter", "--add-config", "producer_byte_rate=30000",
                       "--entity-type", "users", "--entity-name", "CN=svc-b")
     assert _throttled(front, "client") == 0
     assert _throttled(front, "second") > 0
@@ -204,7 +204,7 @@ def test_keys_are_renewed_under_traffic(front):
     def kids():
         return re.findall(r'"kid":"([^"]+)"', (front.keys / "jwks.json").read_text())
     before = kids()
-    with _producing(front, 3000):
+    with _producing(front, 1500):
         (front.keys / "rotate").touch()
 
         def renewed():
@@ -215,7 +215,7 @@ def test_keys_are_renewed_under_traffic(front):
 
 
 def test_broker_restart(front):
-    with _producing(front, 3000):
+    with _producing(front, 1500):
         assert front.broker.stop() == 143, front.broker.tail()
         front.broker.start()
 
@@ -239,7 +239,7 @@ def _api_versions(sock):
 
 def test_broker_ends_it_with_the_certificate(front):
     """The broker too knows how long the certificate is good for."""
-    end = certs.now() + 12 * kafka_rig.SLOW * (certs.DAY / 86400)
+    end = certs.now() + 8 * kafka_rig.SLOW * (certs.DAY / 86400)
     identity = front.root.issue("svc-short", not_after=end)
     crt, key = identity.write(front.folder, "short")
     front.pki.short = pathlib.Path(crt), pathlib.Path(key), None
