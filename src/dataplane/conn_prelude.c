@@ -182,10 +182,27 @@ static int64_t token_end(const struct conn *conn, int64_t now)
 	return MIN(conn->peer->not_after, now + MIN(lifetime, TOKEN_SECONDS_MAX));
 }
 
+static int64_t now_seconds(void)
+{
+	return (int64_t)(clock_realtime_ns() / NSEC_PER_SEC);
+}
+
+/* The certificate was good when the handshake ended; since then the upstream has been connected.
+ * False: it is not any more, and the connection has been ended. */
+static bool is_still_valid(struct conn *conn)
+{
+	if (conn->peer->not_after > now_seconds())
+		return true;
+	conn_log_refused(conn, close_reason_name(CLOSE_IDENTITY_UNUSABLE),
+			 "the certificate has ended since the handshake");
+	conn_end(conn, &conn->accepted, CLOSE_IDENTITY_UNUSABLE, TLS_ALERT_ACCESS_DENIED);
+	return false;
+}
+
 static size_t make_token(struct conn *conn, char ret[TOKEN_BYTES_MAX])
 {
 	const struct config_kafka *config = &conn->route->config->kafka;
-	int64_t now = (int64_t)(clock_realtime_ns() / NSEC_PER_SEC);
+	int64_t now = now_seconds();
 	struct jwt_claims claims = {
 		.issuer = config->issuer,
 		.audience = config->audience,
@@ -230,7 +247,7 @@ void conn_prelude_start(struct conn *conn)
 	conn->inbound.held =
 		!upstream_address(conn, &address) || !route_is_proven(conn->route, &address);
 	conn_stats_add(conn, identity_waits, conn->inbound.held);
-	if (!tell(conn))
+	if (!is_still_valid(conn) || !tell(conn))
 		return;
 	/* Its answers are reported when they come. */
 	conn->dialed.readable = conn->dialed.hung_up;

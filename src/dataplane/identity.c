@@ -124,8 +124,8 @@ void identity_free(struct identity *identity)
 	free(identity);
 }
 
-/* Said once, until it works again. */
-static void note_failure(struct identity *identity, const struct err_text *err)
+/* What keeps keys from being renewed, "" if nothing does: said once, until it works again. */
+static void note_outcome(struct identity *identity, const struct err_text *err)
 {
 	bool known = identity->failure.text[0] != 0;
 
@@ -148,13 +148,13 @@ void identity_turn(struct identity *identity)
 	if (key_ring_turn(identity->ring, now_seconds(), &news, &err) == 0) {
 		err.text[0] = 0;
 		if (news.made || news.removed)
-			log_msg(LOG_INFO, "identity_keys",
-				"%s: %s; keys in its jwks.json: %zu", identity->dir,
+			log_msg(LOG_INFO, "identity_keys", "%s: %s; keys in its jwks.json: %zu",
+				identity->dir,
 				news.made ? "a new key signs when identity.overlap has passed"
 					  : "an old key is gone",
 				key_ring_count(identity->ring));
 	}
-	note_failure(identity, &err);
+	note_outcome(identity, &err);
 	choose_key(identity);
 }
 

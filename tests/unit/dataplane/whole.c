@@ -180,6 +180,8 @@ void whole_use_headers(struct whole *s)
 void whole_use_identity(struct whole *s, bool proven)
 {
 	s->with_identity = true;
+	/* Tokens tell the time: one that the certificates are good for. */
+	s->rig.clock.realtime_ns = 1700000000 * NSEC_PER_SEC;
 	s->rig.worker.identity = whole_tls.identity;
 	s->rig.config.kafka = (struct config_kafka){ .identity = CONFIG_IDENTITY_OAUTHBEARER,
 						     .issuer = "i",
