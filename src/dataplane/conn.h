@@ -33,7 +33,7 @@ struct flow {
 	struct share share;   /* what its client's limits let it move */
 	struct throttle_entry throttle; /* while these make it wait */
 	uint64_t pace; /* that `to`'s socket has been told, bytes a second; 0: none */
-	bool held;	      /* not yet: the broker has not said that it knows the client */
+	bool held;     /* not yet: the broker has not said that it knows the client */
 };
 
 /* Of a connection that came through a balancer which said whose it is. */
