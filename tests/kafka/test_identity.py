@@ -239,7 +239,7 @@ def _api_versions(sock):
 
 def test_broker_ends_it_with_the_certificate(front):
     """The broker too knows how long the certificate is good for."""
-    end = certs.now() + 8 * kafka_rig.SLOW * (certs.DAY / 86400)
+    end = certs.now() + 12 * kafka_rig.SLOW * (certs.DAY / 86400)
     identity = front.root.issue("svc-short", not_after=end)
     crt, key = identity.write(front.folder, "short")
     front.pki.short = pathlib.Path(crt), pathlib.Path(key), None
