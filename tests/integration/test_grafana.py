@@ -20,7 +20,8 @@ WORDS = {"and", "or", "unless", "bool", "offset", "inf", "sum", "min", "max", "a
 
 @pytest.fixture(scope="module")
 def door_options():
-    return {"metrics": f"127.0.0.1:{free_port()}"}
+    return {"metrics": f"127.0.0.1:{free_port()}",
+            "process": {"top": {"clients": {"groups": [{"name": "batch"}]}}}}
 
 
 def alerts():
