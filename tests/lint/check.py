@@ -41,6 +41,7 @@ LIBRARY_HOMES = [
     (re.compile(r"seccomp\.h|linux/(landlock|seccomp|capability)\.h"), {"kern"}),
     (re.compile(r"bpf/"), {"kern"}),
     (re.compile(r"microhttpd\.h"), {"admin"}),
+    (re.compile(r"pcre2\.h|uni(case|str|ctype)\.h"), {"kafka"}),
 ]
 BANNED = re.compile(
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|atoi|atol|atof|rand|srand|system|popen|"
