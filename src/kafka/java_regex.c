@@ -99,6 +99,11 @@ unsigned int java_regex_group(const struct java_regex *regex, const char *name)
 	return number > 0 ? (unsigned int)number : 0;
 }
 
+bool java_regex_group_is_doubtful(const struct java_regex *regex, unsigned int group)
+{
+	return regex->traits.doubtful_groups >> group & 1;
+}
+
 static int on_step(pcre2_callout_block *block, void *arg)
 {
 	uint32_t *left = arg;

@@ -21,6 +21,8 @@ void java_regex_free(struct java_regex *regex);			/* NULL is fine */
 unsigned int java_regex_groups(const struct java_regex *regex); /* without group 0 */
 /* Number of the group of that name, or 0. */
 unsigned int java_regex_group(const struct java_regex *regex, const char *name);
+/* Whether Java may have another match for this group. */
+bool java_regex_group_is_doubtful(const struct java_regex *regex, unsigned int group);
 
 /* A text to be matched, by any number of patterns. */
 struct java_text {

@@ -2,7 +2,12 @@
 /*
  * A reader of patterns that knows what Java and PCRE2 agree on, and refuses all else: sets within
  * character classes, octal numbers, properties, modifiers, quantifiers upon quantifiers, … It
- * works by what is known to be good, so that what is new in either is refused too. Pure.
+ * works by what is known to be good, so that what is new in either is refused too.
+ *
+ * Two things can only be seen of a pattern's shape. Java leaves a loop whose body has matched
+ * nothing before it has gone round often enough; so what may match nothing is not repeated here.
+ * And Java forgets to take back what a group has matched within something that it then gives up: a
+ * repetition, an assertion; so it is remembered of which groups that may be. Pure.
  */
 #include "kafka/java_regex_subset.h"
 
@@ -12,10 +17,31 @@
 
 #include "base/util.h"
 
+#define DEPTH_MAX  32
+#define GROUPS_MAX 63
+
+/* The pattern as a whole, or a part of it in parentheses. */
+struct part {
+	bool is_assertion, is_atomic;
+	unsigned int group, first_group; /* its own number or 0; that of the first within */
+	bool branch_empty, other_empty;	 /* this branch so far, or one before, may match nothing */
+};
+
+/* What a quantifier that comes next is about. */
+struct item {
+	bool exists, empty; /* empty: it may match nothing */
+	unsigned int first_group;
+};
+
 struct reader {
 	const char *start, *at, *end;
 	struct java_regex_traits *traits;
 	bool has_reference, has_property, has_wide; /* wide: beyond ASCII */
+	struct part parts[DEPTH_MAX];
+	size_t depth;
+	struct item item;
+	unsigned int groups; /* so far */
+	uint64_t closed;     /* bit n: group n has ended */
 	struct err_text *err;
 };
 
@@ -51,6 +77,21 @@ static int bad_escape(const struct reader *r)
 		       "byte %zu of the pattern: '\\%c' is not known, or means different things "
 		       "to Java and here",
 		       (size_t)(r->at - r->start), isprint((unsigned char)*r->at) ? *r->at : '?');
+}
+
+static void end_item(struct reader *r)
+{
+	struct part *part = &r->parts[r->depth];
+
+	if (r->item.exists)
+		part->branch_empty = part->branch_empty && r->item.empty;
+	r->item.exists = false;
+}
+
+static void begin_item(struct reader *r, bool empty)
+{
+	end_item(r);
+	r->item = (struct item){ .exists = true, .empty = empty, .first_group = r->groups + 1 };
 }
 
 /* \xhh or \x{h…}, from the x on. */
@@ -131,8 +172,18 @@ static int read_named_reference(struct reader *r)
 
 	if (peek(r, 1) != '<' || !close)
 		return bad_escape(r);
-	r->has_reference = true;
+	r->has_reference = r->item.empty = true;
 	r->at = close + 1;
+	return 0;
+}
+
+/* \1 to \9, to a group that has ended. */
+static int read_reference(struct reader *r)
+{
+	if (isdigit((unsigned char)peek(r, 1)) || !(r->closed >> (*r->at - '0') & 1))
+		return bad_escape(r);
+	r->has_reference = r->item.empty = true;
+	r->at++;
 	return 0;
 }
 
@@ -151,6 +202,7 @@ static void read_quoted(struct reader *r)
 		r->at++;
 	end = r->at;
 	note_wide(r, text, end);
+	r->item.exists = text < end;
 	if (left(r))
 		r->at += 2;
 }
@@ -170,12 +222,13 @@ static int read_escape(struct reader *r)
 		read_quoted(r);
 		return 0;
 	}
-	if (c >= '1' && c <= '9' && !isdigit((unsigned char)peek(r, 1)))
-		r->has_reference = true;
-	else if (c == 'b' || c == 'B')
+	if (c >= '1' && c <= '9')
+		return read_reference(r);
+	if (c == 'b' || c == 'B')
 		r->traits->needs_ascii = true;
 	else if (!c || !strchr("AZz", c))
 		return bad_escape(r);
+	r->item.empty = true;
 	r->at++;
 	return 0;
 }
@@ -245,6 +298,60 @@ static int read_class(struct reader *r)
 	return 0;
 }
 
+static int open_part(struct reader *r, bool is_assertion, bool is_atomic, bool is_group)
+{
+	end_item(r);
+	if (++r->depth == DEPTH_MAX)
+		return bad(r, "more than 31 parentheses within each other");
+	if (is_group && ++r->groups > GROUPS_MAX)
+		return bad(r, "more than 63 groups");
+	r->parts[r->depth] = (struct part){ .is_assertion = is_assertion,
+					    .is_atomic = is_atomic,
+					    .group = is_group ? r->groups : 0,
+					    .first_group = r->groups + !is_group,
+					    .branch_empty = true };
+	return 0;
+}
+
+/* Groups from `first` on. */
+static void doubt_groups(struct reader *r, unsigned int first)
+{
+	for (; first <= r->groups; first++)
+		r->traits->doubtful_groups |= 1ULL << first;
+}
+
+/* From the ')' on. */
+static int close_part(struct reader *r)
+{
+	const struct part *part = &r->parts[r->depth];
+
+	if (!r->depth)
+		return bad(r, "a ')' without its '('");
+	end_item(r);
+	if (part->is_assertion || part->is_atomic)
+		doubt_groups(r, part->first_group);
+	if (part->group)
+		r->closed |= 1ULL << part->group;
+	r->depth--;
+	r->item = (struct item){ .exists = true,
+				 .empty = part->is_assertion || part->branch_empty ||
+					  part->other_empty,
+				 .first_group = part->first_group };
+	r->at++;
+	return 0;
+}
+
+/* From the '|' on. */
+static void next_branch(struct reader *r)
+{
+	struct part *part = &r->parts[r->depth];
+
+	end_item(r);
+	part->other_empty = part->other_empty || part->branch_empty;
+	part->branch_empty = true;
+	r->at++;
+}
+
 /* (?i), (?s), (?-i), (?i: and the like, from the first letter on. */
 static int read_modifiers(struct reader *r)
 {
@@ -257,6 +364,9 @@ static int read_modifiers(struct reader *r)
 		return bad(r, "of what may follow (? only :, =, !, >, <=, <!, <name> and the "
 			      "modifiers i and s mean the same to Java and here");
 	r->at += n + 1;
+	if (r->at[-1] == ':')
+		return open_part(r, false, false, false);
+	end_item(r);
 	return 0;
 }
 
@@ -270,24 +380,28 @@ static int read_group_name(struct reader *r)
 	if (!isalpha((unsigned char)peek(r, 0)) || peek(r, n) != '>')
 		return bad(r, "the name of a group is made of letters and digits");
 	r->at += n + 1;
-	return 0;
+	return open_part(r, false, false, true);
 }
 
 /* From the '(' on. */
-static int read_group(struct reader *r)
+static int read_opening(struct reader *r)
 {
-	static const char *const plain[] = { "?:", "?=", "?!", "?>", "?<=", "?<!" };
+	static const struct {
+		const char *text;
+		bool is_assertion, is_atomic;
+	} plain[] = { { "?:", false, false }, { "?=", true, false },  { "?!", true, false },
+		      { "?>", false, true },  { "?<=", true, false }, { "?<!", true, false } };
 
 	r->at++;
 	if (peek(r, 0) == '*')
 		return bad(r, "a '*' after a '(': nothing is there to repeat");
 	if (peek(r, 0) != '?')
-		return 0;
+		return open_part(r, false, false, true);
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
-		if (!looking_at(r, plain[i]))
+		if (!looking_at(r, plain[i].text))
 			continue;
-		r->at += strlen(plain[i]);
-		return 0;
+		r->at += strlen(plain[i].text);
+		return open_part(r, plain[i].is_assertion, plain[i].is_atomic, false);
 	}
 	if (looking_at(r, "?<")) {
 		r->at += 2;
@@ -313,15 +427,25 @@ static size_t counted(const struct reader *r)
 /* A quantifier with its ? or + behind. */
 static int read_quantifier(struct reader *r)
 {
+	bool optional = *r->at == '?', none = optional || *r->at == '*' || looking_at(r, "{0");
 	size_t n = *r->at == '{' ? counted(r) : 1;
 
 	if (!n)
 		return bad(r, "a '{' that is no quantifier such as {2} or {1,3}: write \\{");
+	if (!r->item.exists)
+		return bad(r, "a quantifier with nothing before it to repeat");
+	if (r->item.empty)
+		return bad(r, "a quantifier of something that may match nothing: Java and this "
+			      "program count that differently");
 	r->at += n;
+	if (!optional || peek(r, 0) == '+')
+		doubt_groups(r, r->item.first_group);
 	if (peek(r, 0) == '?' || peek(r, 0) == '+')
 		r->at++;
 	if (peek(r, 0) && strchr("*+?{", peek(r, 0)))
 		return bad(r, "a quantifier of a quantifier");
+	r->item.empty = none;
+	end_item(r);
 	return 0;
 }
 
@@ -329,18 +453,26 @@ static int read_item(struct reader *r)
 {
 	switch (*r->at) {
 	case '\\':
+		begin_item(r, false);
 		r->at++;
 		return read_escape(r);
 	case '[':
+		begin_item(r, false);
 		return read_class(r);
 	case '(':
-		return read_group(r);
+		return read_opening(r);
+	case ')':
+		return close_part(r);
+	case '|':
+		next_branch(r);
+		return 0;
 	case '{':
 	case '*':
 	case '+':
 	case '?':
 		return read_quantifier(r);
 	default:
+		begin_item(r, *r->at == '^' || *r->at == '$');
 		note_wide(r, r->at, r->at + 1);
 		r->at++;
 		return 0;
@@ -356,6 +488,7 @@ int java_regex_examine(const char *pattern, size_t len, struct java_regex_traits
 	};
 	int result = 0;
 
+	r.parts[0].branch_empty = true;
 	while (!result && left(&r))
 		result = read_item(&r);
 	if (result < 0)
@@ -364,6 +497,11 @@ int java_regex_examine(const char *pattern, size_t len, struct java_regex_traits
 		return err_set(err, -EINVAL,
 			       "the pattern: with (?i) only ASCII letters, no \\p and no reference "
 			       "to a group mean the same to Java and here");
+	if (r.has_reference && traits.doubtful_groups)
+		return err_set(err, -EINVAL,
+			       "the pattern: a reference to a group, and groups that are repeated "
+			       "or within an assertion: Java may see another match than this "
+			       "program");
 	*ret = traits;
 	return 0;
 }

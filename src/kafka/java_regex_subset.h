@@ -7,12 +7,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
 struct java_regex_traits {
 	bool needs_ascii;  /* of any other text Java's versions differ (\b) */
 	bool ignores_case; /* somewhere */
+	/* Bit n: of group n Java may keep another match than PCRE2, or one where PCRE2 has none. */
+	uint64_t doubtful_groups;
 };
 
 /* 0, or -EINVAL with what is wrong and where in `err`. What PCRE2 itself refuses is not looked for.

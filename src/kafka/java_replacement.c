@@ -139,6 +139,19 @@ static void add_piece(struct java_replacement *r, int group, size_t at, size_t l
 		r->pieces[r->count++] = (struct piece){ .group = group, .at = at, .len = len };
 }
 
+static int add_group(struct java_replacement *r, unsigned int group, const struct java_regex *regex,
+		     struct err_text *err)
+{
+	if (java_regex_group_is_doubtful(regex, group))
+		return err_set(err, -EINVAL,
+			       "the replacement: group %u is repeated, or within a repetition, "
+			       "an assertion or (?>: Java may have another match for it; put the "
+			       "parentheses around the repetition",
+			       group);
+	add_piece(r, (int)group, 0, 0);
+	return 0;
+}
+
 /* ${name}, `at` being the '{'. Returns the bytes up to the '}', or -EINVAL. */
 static int read_name(struct java_replacement *r, size_t at, const struct java_regex *regex,
 		     struct err_text *err)
@@ -160,8 +173,7 @@ static int read_name(struct java_replacement *r, size_t at, const struct java_re
 	if (!group)
 		return err_set(err, -EINVAL, "the replacement: the pattern has no group '%s'",
 			       name);
-	add_piece(r, (int)group, at, 0);
-	return (int)n + 2;
+	return add_group(r, group, regex, err) < 0 ? -EINVAL : (int)n + 2;
 }
 
 /* What follows a '$', at `at`. Returns its bytes, or -EINVAL. */
@@ -191,8 +203,7 @@ static int read_reference(struct java_replacement *r, size_t at, const struct ja
 			break;
 		group = more;
 	}
-	add_piece(r, (int)group, at, 0);
-	return (int)n;
+	return add_group(r, group, regex, err) < 0 ? -EINVAL : (int)n;
 }
 
 /* Java's pass. */

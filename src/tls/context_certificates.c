@@ -18,7 +18,7 @@ static int visit_one(const struct visitor *v, enum tls_certificate_role role, X5
 	struct peer *names = NULL;
 	const char *why;
 
-	if (peer_from_certificate(certificate, false, &names, &why))
+	if (peer_from_certificate(certificate, NULL, false, &names, &why))
 		return -ENOMEM;
 	v->visit(role, names, v->arg);
 	peer_free(names);

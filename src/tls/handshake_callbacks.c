@@ -31,7 +31,7 @@ static int accept_leaf(struct tls_handshake *hs, X509_STORE_CTX *store)
 
 	if (hs->peer)
 		return 1;
-	r = peer_from_certificate(leaf, true, &hs->peer, &why);
+	r = peer_from_certificate(leaf, X509_STORE_CTX_get0_chain(store), true, &hs->peer, &why);
 	if (!r)
 		return 1;
 	if (r == PEER_BAD_NAMES)
@@ -59,7 +59,7 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 		return 1;
 	handshake_refuse_certificate(hs, X509_STORE_CTX_get_error(store), depth);
 	if (leaf && !hs->claimed)
-		peer_from_certificate(leaf, false, &hs->claimed, &why);
+		peer_from_certificate(leaf, NULL, false, &hs->claimed, &why);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/x509v3.h>
 
 #include "base/util.h"
@@ -32,7 +33,11 @@ struct text {
 struct draft {
 	bool strict;
 	const char *why;
-	struct text cn, subject, issuer;
+	struct text cn, subject, issuer, root;
+	struct peer_dn dn;
+	const char *dn_why; /* NULL: dn is the name */
+	struct peer_key keys[CERTIFICATE_DEPTH_MAX + 1];
+	size_t key_count;
 	/* Borrowed from `names`. */
 	const ASN1_STRING *dns[PEER_NAMES_MAX], *uris[PEER_NAMES_MAX];
 	size_t dns_count, uri_count, text_bytes;
@@ -45,10 +50,10 @@ static int bad(struct draft *d, const char *why)
 	return PEER_BAD_NAMES;
 }
 
-static bool is_control(const uint8_t *p, size_t len)
+bool peer_is_control(const uint8_t *at, size_t len)
 {
 	/* C0, DEL, and C1 (U+0080 to U+009F) as UTF-8 */
-	return p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && len > 1 && p[1] < 0xa0);
+	return at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && len > 1 && at[1] < 0xa0);
 }
 
 /* Copies UTF-8; in a strict draft control characters, NUL too, and too much of it are faults. */
@@ -60,7 +65,7 @@ static int take_utf8(struct draft *d, const uint8_t *from, size_t len, struct te
 		len = sizeof(ret->bytes);
 	}
 	for (size_t i = 0; i < len; i++) {
-		bool control = is_control(from + i, len - i);
+		bool control = peer_is_control(from + i, len - i);
 
 		if (control && d->strict)
 			return bad(d, "a name holds control characters");
@@ -113,23 +118,70 @@ static int take_whole(struct draft *d, const X509_NAME *name, struct text *ret)
 	return r;
 }
 
-/* Only for people to read, no rule looks at it: it may be cut. */
-static int take_subject(struct draft *d, const X509_NAME *name)
+static int take_dn(struct draft *d, const X509_NAME *name)
+{
+	int r = peer_print_dn(name, &d->dn, &d->dn_why);
+
+	if (r == PEER_DN_TOO_LONG) {
+		d->dn_why = "the subject is too long";
+		if (d->strict)
+			return bad(d, d->dn_why);
+	}
+	if (r > 0)
+		d->dn.len = 0;
+	return MIN(r, 0);
+}
+
+/* CN, or where there is none the whole name. */
+static int take_ca(struct draft *d, const X509_NAME *name, struct text *ret)
+{
+	int r = take_cn(d, name, ret);
+
+	return r || ret->len ? r : take_whole(d, name, ret);
+}
+
+/* What may be cut: the subject is there for people, and the root is our own, whatever it is called.
+ */
+static int take_leniently(struct draft *d, const X509_NAME *name, struct text *ret,
+			  int (*take)(struct draft *, const X509_NAME *, struct text *))
 {
 	bool strict = d->strict;
 	int r;
 
 	d->strict = false;
-	r = take_whole(d, name, &d->subject);
+	r = take(d, name, ret);
 	d->strict = strict;
 	return r;
 }
 
-static int take_issuer(struct draft *d, const X509_NAME *name)
+static int take_key(struct draft *d, X509 *certificate)
 {
-	int r = take_cn(d, name, &d->issuer);
+	unsigned char *der = NULL;
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
+	bool done = len > 0 && EVP_Digest(der, (size_t)len, d->keys[d->key_count].sha256, NULL,
+					  EVP_sha256(), NULL) == 1;
 
-	return r || d->issuer.len ? r : take_whole(d, name, &d->issuer);
+	OPENSSL_free(der);
+	if (!done)
+		return -ENOMEM;
+	d->key_count++;
+	return 0;
+}
+
+/* What is above the peer's certificate; that itself where it is a root of ours. */
+static int take_chain(struct draft *d, STACK_OF(X509) * chain)
+{
+	int count = sk_X509_num(chain), r;
+
+	if (count <= 0)
+		return 0;
+	if ((size_t)count > ARRAY_SIZE(d->keys) + 1)
+		return bad(d, "the chain is too long");
+	r = take_leniently(d, X509_get_subject_name(sk_X509_value(chain, count - 1)), &d->root,
+			   take_ca);
+	for (int i = count > 1; r == 0 && i < count; i++)
+		r = take_key(d, sk_X509_value(chain, i));
+	return r;
 }
 
 /* DNS and URI names are IA5String: printable ASCII and nothing else. */
@@ -241,8 +293,10 @@ static const char *const *put_names(const char ***table, char **at, const ASN1_S
 static struct peer *build(const struct draft *d)
 {
 	size_t pointers = d->dns_count + d->uri_count + 2;
+	size_t sizeof_keys = d->key_count * sizeof(d->keys[0]);
 	struct peer *peer = malloc(sizeof(*peer) + pointers * sizeof(char *) + d->cn.len + 1 +
-				   d->subject.len + 1 + d->issuer.len + 1 + d->text_bytes);
+				   d->subject.len + 1 + d->issuer.len + 1 + d->root.len + 1 +
+				   d->dn.len + 1 + d->text_bytes + sizeof_keys);
 	const char **table;
 	char *at;
 
@@ -253,12 +307,18 @@ static struct peer *build(const struct draft *d)
 	peer->cn = put_text(&at, d->cn.bytes, d->cn.len);
 	peer->subject = put_text(&at, d->subject.bytes, d->subject.len);
 	peer->issuer_cn = put_text(&at, d->issuer.bytes, d->issuer.len);
+	peer->root_cn = put_text(&at, d->root.bytes, d->root.len);
+	peer->dn = d->dn_why ? NULL : put_text(&at, d->dn.bytes, d->dn.len);
+	peer->dn_why = d->dn_why;
 	peer->dns = put_names(&table, &at, d->dns, d->dns_count);
 	peer->uris = put_names(&table, &at, d->uris, d->uri_count);
+	peer->ca_keys = memcpy(at, d->keys, sizeof_keys);
+	peer->ca_key_count = d->key_count;
 	return peer;
 }
 
-int peer_from_certificate(X509 *certificate, bool strict, struct peer **ret, const char **ret_why)
+int peer_from_certificate(X509 *certificate, STACK_OF(X509) * chain, bool strict, struct peer **ret,
+			  const char **ret_why)
 {
 	struct draft d;
 	char serial[PEER_SERIAL_TEXT_BYTES];
@@ -266,14 +326,18 @@ int peer_from_certificate(X509 *certificate, bool strict, struct peer **ret, con
 	int r;
 
 	d.strict = strict;
-	d.cn.len = d.subject.len = d.issuer.len = 0;
-	d.dns_count = d.uri_count = d.text_bytes = 0;
+	d.cn.len = d.subject.len = d.issuer.len = d.root.len = 0;
+	d.dns_count = d.uri_count = d.text_bytes = d.key_count = 0;
 	d.names = NULL;
 	r = take_cn(&d, X509_get_subject_name(certificate), &d.cn);
 	if (!r)
-		r = take_subject(&d, X509_get_subject_name(certificate));
+		r = take_leniently(&d, X509_get_subject_name(certificate), &d.subject, take_whole);
 	if (!r)
-		r = take_issuer(&d, X509_get_issuer_name(certificate));
+		r = take_dn(&d, X509_get_subject_name(certificate));
+	if (!r)
+		r = take_ca(&d, X509_get_issuer_name(certificate), &d.issuer);
+	if (!r)
+		r = take_chain(&d, chain);
 	if (!r)
 		r = take_alt_names(&d, certificate);
 	if (!r)

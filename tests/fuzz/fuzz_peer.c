@@ -87,9 +87,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ERR_clear_error();
 	if (!certificate)
 		return 0;
-	r = peer_from_certificate(certificate, true, &strict, &why);
+	r = peer_from_certificate(certificate, NULL, true, &strict, &why);
 	must(r == PEER_OK || (r == PEER_BAD_NAMES && why && *why));
-	must(peer_from_certificate(certificate, false, &lenient, &why) == PEER_OK);
+	must(peer_from_certificate(certificate, NULL, false, &lenient, &why) == PEER_OK);
 	check(lenient, false);
 	if (strict) {
 		check(strict, true);

@@ -66,7 +66,7 @@ static const struct mapping mappings[] = {
 	{ "RULE:^CN=(.*?)\\/(.*?),.*$/$2\\/$1/", "CN=a/b,O=x", "b/a" },
 	/* each match is replaced, not only the whole */
 	{ "RULE:.*/x/", "abc", "xx" },
-	{ "RULE:(a|b)*?/<$1>/", "ab", "<>a<>b<>" },
+	{ "RULE:((?:a|b)*?)/<$1>/", "ab", "<>a<>b<>" },
 	{ "RULE:a+?/x/", "aaa", "xxx" },
 	/* groups that are not there, that took no part, that have names */
 	{ "RULE:CN=(.*)/$1@$4/", "CN=a", "a@$4" },
@@ -147,6 +147,17 @@ static void test_bad_rules(void **state)
 		{ "RULE:a{/x/", "no quantifier" },
 		{ "RULE:a{2}{3}/x/", "quantifier of a quantifier" },
 		{ "RULE:a**/x/", "quantifier of a quantifier" },
+		{ "RULE:(a|b)*/$1/", "group 1 is repeated" },
+		{ "RULE:((a)b)+/$2/", "group 2 is repeated" },
+		{ "RULE:(?!(a)).*/$1/", "group 1 is repeated" },
+		{ "RULE:(?<n>a)?+/${n}/", "group 1 is repeated" },
+		{ "RULE:(a)(b)*\\1/x/", "a reference to a group" },
+		{ "RULE:(a\\1)/x/", "'\\1'" },
+		{ "RULE:(a*)+/x/", "match nothing" },
+		{ "RULE:(?:a|b?|)*/x/", "match nothing" },
+		{ "RULE:^*a/x/", "match nothing" },
+		{ "RULE:a|*/x/", "nothing before it" },
+		{ "RULE:a)/x/", "without its '('" },
 		{ "RULE:(*UTF)a/x/", "nothing is there to repeat" },
 		{ "RULE:(?x)a/x/", "modifiers" },
 		{ "RULE:(?P<n>a)/x/", "modifiers" },
@@ -186,6 +197,7 @@ static void test_good_patterns(void **state)
 		"RULE:\\Q[a{\\E.*?\\x2c\\x{1F600}\\p{Lu}\\pL/x/",
 		"RULE:(?=a)(?!b)(?<=c)(?<!d)(?>e)\\A\\z/x/",
 		"RULE:(a)\\1b|c}/x/",
+		"RULE:CN=((?:[^,\\\\]|\\\\.)+)(,.*)?/$1$2/",
 		"RULE:/x/",
 	};
 
@@ -219,7 +231,7 @@ static void test_limits(void **state)
 	static char name[PRINCIPAL_BYTES_MAX + 2];
 	static const struct mapping costly[] = {
 		{ "RULE:(a+)+b/x/", name, NULL, PRINCIPAL_COSTLY },
-		{ "RULE:(.*)*(.*)*(.*)*b/x/", name, NULL, PRINCIPAL_COSTLY },
+		{ "RULE:(.*)(.*)(.*)(.*)b/x/", name, NULL, PRINCIPAL_COSTLY },
 		{ "RULE:(?:a|aa)*b|a*/x/", name, NULL, PRINCIPAL_COSTLY },
 		{ "RULE:(.)(.*)/$0$0/", name, NULL, PRINCIPAL_UNUSABLE },
 		{ "RULE:^(a*)$/$1/", name, name },

@@ -24,7 +24,7 @@ static struct peer *peer_of(const struct pki_spec *spec, bool strict, int expect
 	struct pki_cert cert;
 
 	pki_make(&cert, NULL, spec);
-	assert_int_equal(peer_from_certificate(cert.x509, strict, &peer, &why), expected);
+	assert_int_equal(peer_from_certificate(cert.x509, NULL, strict, &peer, &why), expected);
 	if (expected)
 		assert_non_null(why);
 	pki_cert_fini(&cert);
