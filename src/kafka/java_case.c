@@ -9,9 +9,13 @@
 #include <string.h>
 
 #include <unicase.h>
+#include <unictype.h>
+#include <unistr.h>
 
 #include "base/utf8.h"
 #include "base/util.h"
+
+#define SIGMA "\u03a3"
 
 static uint8_t *map(const char *text, size_t len, bool upper, uint8_t *into, size_t *ret_len)
 {
@@ -43,6 +47,27 @@ static int judge(const char *sequence, size_t len, bool upper)
 	return r;
 }
 
+/* Whether the character that ends at `end` (or begins there) has upper and lower case. */
+static bool is_cased(const char *at, size_t len, bool before)
+{
+	ucs4_t c = 0;
+
+	if (before)
+		return len && u8_prev(&c, (const uint8_t *)at + len, (const uint8_t *)at) &&
+		       uc_is_property_cased(c);
+	return len && u8_mbtouc(&c, (const uint8_t *)at, len) > 0 && uc_is_property_cased(c);
+}
+
+/* A capital sigma has two small letters, and Java has ideas of its own about where words end: only
+ * between two letters, or after one at the end of all, is it certain. */
+static bool is_clear_sigma(const char *text, size_t len, size_t at)
+{
+	size_t next = at + strlen(SIGMA);
+
+	return is_cased(text, at, true) &&
+	       (next == len || is_cased(text + next, len - next, false));
+}
+
 int java_case_map(const char *text, size_t len, bool upper, char **ret)
 {
 	cleanup_free uint8_t *mapped = NULL;
@@ -58,6 +83,9 @@ int java_case_map(const char *text, size_t len, bool upper, char **ret)
 		r = n == 1 ? JAVA_CASE_OK : judge(text + i, n, upper);
 		if (r)
 			return r;
+		if (!upper && !strncmp(text + i, SIGMA, strlen(SIGMA)) &&
+		    !is_clear_sigma(text, len, i))
+			return JAVA_CASE_DOUBTFUL;
 	}
 	mapped = map(text, len, upper, NULL, &mapped_len);
 	result = mapped ? malloc(mapped_len + 1) : NULL;

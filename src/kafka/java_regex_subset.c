@@ -165,12 +165,20 @@ static int read_common_escape(struct reader *r, bool *ret_known, bool *ret_set)
 	return 0;
 }
 
+static bool is_in_assertion(const struct reader *r)
+{
+	for (size_t i = r->depth; i > 0; i--)
+		if (r->parts[i].is_assertion)
+			return true;
+	return false;
+}
+
 /* \k<name>, from the k on. */
 static int read_named_reference(struct reader *r)
 {
 	const char *close = memchr(r->at, '>', (size_t)(r->end - r->at));
 
-	if (peek(r, 1) != '<' || !close)
+	if (peek(r, 1) != '<' || !close || is_in_assertion(r))
 		return bad_escape(r);
 	r->has_reference = r->item.empty = true;
 	r->at = close + 1;
@@ -180,7 +188,8 @@ static int read_named_reference(struct reader *r)
 /* \1 to \9, to a group that has ended. */
 static int read_reference(struct reader *r)
 {
-	if (isdigit((unsigned char)peek(r, 1)) || !(r->closed >> (*r->at - '0') & 1))
+	if (isdigit((unsigned char)peek(r, 1)) || !(r->closed >> (*r->at - '0') & 1) ||
+	    is_in_assertion(r))
 		return bad_escape(r);
 	r->has_reference = r->item.empty = true;
 	r->at++;

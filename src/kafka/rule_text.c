@@ -63,7 +63,8 @@ static int refuse_rule(const char *bytes, size_t len, size_t good, struct err_te
 			       "is written \\/)",
 			       (int)MIN(len, (size_t)100), bytes);
 	return err_set(err, -EINVAL,
-		       "'%.*s' is too much after the rule (a comma goes between rules)",
+		       "'%.*s' is too much after the rule (between rules goes a comma; a "
+		       "'/' in one is written \\/)",
 		       (int)MIN(len - good, (size_t)100), bytes + good);
 }
 

@@ -2,10 +2,11 @@
 /*
  * A subject as the JDK prints it (X500Principal.getName(), its form of RFC 2253), because that is
  * what a broker would have matched its rules on: last attribute first, its own list of keywords and
- * escapes, and what is in a string taken for UTF-8 whatever its type says.
+ * escapes.
  *
- * That last habit makes different names look alike (BMPString U+6162 prints as "ab"). Only strings
- * that print as what they are have a name here; of any other it is said why not. Any thread.
+ * Its versions differ in how they read strings: older ones take the bytes of any type for UTF-8, by
+ * which different names look alike (BMPString U+6162 prints as "ab"). Only subjects that all of
+ * them print alike have a name here; of any other it is said why not. Any thread.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -71,7 +72,7 @@ static const char *keyword_of(const ASN1_OBJECT *type)
 	}
 }
 
-/* Types whose bytes the JDK prints as text. */
+/* Types that the JDK prints as text. */
 static bool is_text(int type)
 {
 	return type == V_ASN1_PRINTABLESTRING || type == V_ASN1_UTF8STRING ||
@@ -98,28 +99,15 @@ static void put_hex(struct printer *p, const ASN1_STRING *value)
 	OPENSSL_free(der);
 }
 
-/* Whether text of that type prints as what it is. `at`: one byte of it; returns the bytes of its
- * character, or 0. */
+/* The bytes of the character at `at`, one byte at least; 0 if Java's versions may print another
+ * one, or nobody should. */
 static size_t character_of(int type, const uint8_t *at, size_t len)
 {
-	size_t n;
+	size_t n = type == V_ASN1_UTF8STRING  ? utf8_sequence(at, len)
+		   : type == V_ASN1_BMPSTRING ? 0
+					      : *at < 0x80;
 
-	if (type == V_ASN1_BMPSTRING)
-		return len > 1 && !at[0] && at[1] >= 0x20 && at[1] < 0x7f ? 2 : 0;
-	n = type == V_ASN1_UTF8STRING ? utf8_sequence(at, len) : *at < 0x80;
 	return n && !peer_is_control(at, len) ? n : 0;
-}
-
-static void put_character(struct printer *p, const uint8_t *at, size_t len, bool escaped)
-{
-	if (!*at) { /* half of a BMPString's character */
-		put_text(p, "\\00");
-		at++;
-		len--;
-	}
-	if (escaped || strchr(",=+<>#;\"\\", *at))
-		put_text(p, "\\");
-	put(p, at, len);
 }
 
 static void put_value(struct printer *p, const ASN1_STRING *value)
@@ -135,11 +123,13 @@ static void put_value(struct printer *p, const ASN1_STRING *value)
 	for (size_t i = 0; i < len; i += n) {
 		n = character_of(type, bytes + i, len - i);
 		if (!n) {
-			p->why = "the subject holds control characters, or text that is not what "
-				 "its type says";
+			p->why = "the subject holds control characters, or text of a type that "
+				 "Java's versions read differently";
 			return;
 		}
-		put_character(p, bytes + i, n, i + n <= lead || i + n > trail);
+		if (i < lead || i >= trail || strchr(",=+<>#;\"\\", bytes[i]))
+			put_text(p, "\\");
+		put(p, bytes + i, n);
 	}
 }
 
@@ -179,13 +169,31 @@ static int set_of(const X509_NAME *name, int i)
 	return X509_NAME_ENTRY_set(X509_NAME_get_entry(name, i));
 }
 
+/* How many RDNs the encoded name has, or -1. Those without an attribute, which Java prints and
+ * nobody means, are not to be seen otherwise. */
+static int count_rdns(const X509_NAME *name)
+{
+	const unsigned char *at, *end;
+	size_t len;
+	long content;
+	int tag, class, count = 0;
+
+	if (X509_NAME_get0_der((X509_NAME *)name, &at, &len) != 1 ||
+	    ASN1_get_object(&at, &content, &tag, &class, (long)len) & 0x80)
+		return -1;
+	for (end = at + content; at < end; at += content, count++)
+		if (ASN1_get_object(&at, &content, &tag, &class, end - at) & 0x80)
+			return -1;
+	return count;
+}
+
 int peer_print_dn(const X509_NAME *name, struct peer_dn *ret, const char **ret_why)
 {
 	struct printer p = { .dn = ret };
-	int count = X509_NAME_entry_count(name);
+	int count = X509_NAME_entry_count(name), rdns = 0;
 
 	ret->len = 0;
-	for (int end = count, first; end > 0 && !p.why; end = first) {
+	for (int end = count, first; end > 0 && !p.why; end = first, rdns++) {
 		first = end - 1;
 		while (first > 0 && set_of(name, first - 1) == set_of(name, end - 1))
 			first--;
@@ -193,6 +201,8 @@ int peer_print_dn(const X509_NAME *name, struct peer_dn *ret, const char **ret_w
 			put_text(&p, ",");
 		put_rdn(&p, name, first, end);
 	}
+	if (!p.why && rdns != count_rdns(name))
+		p.why = "the subject has a part without any attribute";
 	ERR_clear_error();
 	if (p.no_memory)
 		return -ENOMEM;

@@ -51,12 +51,30 @@ static size_t check_names(const char *const *names, bool strict)
 	return count;
 }
 
+/* There, or it is said why not; always text. */
+static void check_dn(const struct peer *peer)
+{
+	const unsigned char *s = (const unsigned char *)peer->dn;
+	size_t len = s ? strlen(peer->dn) : 0;
+
+	must(!s == !!peer->dn_why && len <= PEER_DN_BYTES_MAX);
+	must(!len || strchr(peer->dn, '='));
+	while (len) {
+		size_t n = utf8_sequence(s, len);
+
+		must(n && *s >= 0x20 && *s != 0x7f);
+		s += n;
+		len -= n;
+	}
+}
+
 static void check(const struct peer *peer, bool strict)
 {
 	static const struct peer_pattern all = { NULL, NULL, NULL, NULL },
 					 any = { .cn = "*", .dns = "*", .uri = "*" };
 	size_t dns = check_names(peer->dns, strict), uris = check_names(peer->uris, strict);
 
+	check_dn(peer);
 	check_text(peer->cn, strict);
 	check_text(peer->issuer_cn, strict);
 	must(dns + uris <= PEER_NAMES_MAX);

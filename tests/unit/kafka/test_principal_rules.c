@@ -153,6 +153,8 @@ static void test_bad_rules(void **state)
 		{ "RULE:(?<n>a)?+/${n}/", "group 1 is repeated" },
 		{ "RULE:(a)(b)*\\1/x/", "a reference to a group" },
 		{ "RULE:(a\\1)/x/", "'\\1'" },
+		{ "RULE:(a)(?=\\1)/x/", "'\\1'" },
+		{ "RULE:(?<n>a)(?<=\\k<n>)/x/", "'\\k'" },
 		{ "RULE:(a*)+/x/", "match nothing" },
 		{ "RULE:(?:a|b?|)*/x/", "match nothing" },
 		{ "RULE:^*a/x/", "match nothing" },

@@ -155,12 +155,136 @@ static void test_matching(void **state)
 	}
 }
 
+/* As Java prints it; that it does is seen by tests/kafka/test_principal.py. */
+static void test_dn(void **state)
+{
+	static const struct {
+		const char *raw_cn, *dn;
+	} rows[] = {
+		{ "svc-a", "CN=svc-a,O=Tests" },
+		{ " #a, b ", "CN=\\ \\#a\\, b\\ ,O=Tests" },
+		{ "  ", "CN=\\ \\ ,O=Tests" },
+		{ "=+<>;\"\\", "CN=\\=\\+\\<\\>\\;\\\"\\\\,O=Tests" },
+		{ "m\u00fcller", "CN=m\u00fcller,O=Tests" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct peer *peer =
+			peer_of(&(struct pki_spec){ .raw_cn = (const uint8_t *)rows[i].raw_cn,
+						    .raw_cn_bytes = (int)strlen(rows[i].raw_cn) },
+				true, PEER_OK);
+
+		assert_string_equal(peer->dn, rows[i].dn);
+		assert_null(peer->dn_why);
+		peer_free(peer);
+	}
+}
+
+/* Subjects of one attribute: what is put in, and what comes out; NULL: nothing. */
+static void test_dn_types(void **state)
+{
+	static const struct {
+		int nid, type;
+		const char *value, *dn;
+	} rows[] = {
+		{ NID_organizationName, V_ASN1_PRINTABLESTRING, "x", "O=x" },
+		{ NID_domainComponent, V_ASN1_IA5STRING, "corp", "DC=corp" },
+		{ NID_userId, V_ASN1_UTF8STRING, "u", "UID=u" },
+		{ NID_pkcs9_emailAddress, V_ASN1_IA5STRING, "a@b",
+		  "1.2.840.113549.1.9.1=#1603614062" },
+		{ NID_serialNumber, V_ASN1_PRINTABLESTRING, "1", "2.5.4.5=#130131" },
+		{ NID_organizationName, V_ASN1_T61STRING, "x", "O=x" },
+		{ NID_organizationName, V_ASN1_T61STRING, "\xfc", NULL },
+		{ NID_organizationName, V_ASN1_BMPSTRING, "ab", NULL },
+		{ NID_organizationName, V_ASN1_UTF8STRING, "a\nb", NULL },
+		{ NID_organizationName, V_ASN1_UTF8STRING, "\xff", NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		X509_NAME *name = X509_NAME_new();
+		struct peer_dn dn;
+		const char *why = NULL;
+		int r;
+
+		X509_NAME_add_entry_by_NID(name, rows[i].nid, rows[i].type,
+					   (const unsigned char *)rows[i].value, -1, -1, 0);
+		r = peer_print_dn(name, &dn, &why);
+		assert_int_equal(r, rows[i].dn ? PEER_DN_OK : PEER_DN_DOUBTFUL);
+		assert_int_equal(!why, r == PEER_DN_OK);
+		if (rows[i].dn) {
+			assert_int_equal(dn.len, strlen(rows[i].dn));
+			assert_memory_equal(dn.bytes, rows[i].dn, dn.len);
+		}
+		X509_NAME_free(name);
+	}
+}
+
+/* Never cut: a subject that is too long makes the certificate unfit. */
+static void test_dn_bounds(void **state)
+{
+	static char value[PEER_DN_BYTES_MAX];
+	struct peer_dn dn;
+	const char *why;
+
+	memset(value, 'n', sizeof(value));
+	for (int extra = 0; extra <= 1; extra++) {
+		X509_NAME *name = X509_NAME_new();
+
+		X509_NAME_add_entry_by_NID(name, NID_organizationName, V_ASN1_UTF8STRING,
+					   (unsigned char *)value, PEER_DN_BYTES_MAX - 2 + extra,
+					   -1, 0);
+		assert_int_equal(peer_print_dn(name, &dn, &why),
+				 extra ? PEER_DN_TOO_LONG : PEER_DN_OK);
+		X509_NAME_free(name);
+	}
+}
+
+static void test_chain(void **state)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	struct pki_cert root, ca, leaf;
+	struct peer *peer = NULL;
+	const char *why;
+
+	pki_make(&root, NULL, &(struct pki_spec){ .cn = "Root", .is_ca = true });
+	pki_make(&ca, &root, &(struct pki_spec){ .cn = "CA", .is_ca = true });
+	pki_make(&leaf, &ca, &(struct pki_spec){ .cn = "leaf" });
+	sk_X509_push(chain, leaf.x509);
+	assert_int_equal(peer_from_certificate(leaf.x509, chain, true, &peer, &why), PEER_OK);
+	assert_string_equal(peer->root_cn, "leaf"); /* a root of ours itself */
+	assert_int_equal(peer->ca_key_count, 1);
+	peer_free(peer);
+	sk_X509_push(chain, ca.x509);
+	sk_X509_push(chain, root.x509);
+	assert_int_equal(peer_from_certificate(leaf.x509, chain, true, &peer, &why), PEER_OK);
+	assert_string_equal(peer->root_cn, "Root");
+	assert_string_equal(peer->issuer_cn, "CA");
+	assert_int_equal(peer->ca_key_count, 2);
+	assert_memory_not_equal(&peer->ca_keys[0], &peer->ca_keys[1], sizeof(struct peer_key));
+	peer_free(peer);
+	assert_int_equal(peer_from_certificate(leaf.x509, NULL, true, &peer, &why), PEER_OK);
+	assert_string_equal(peer->root_cn, "");
+	assert_int_equal(peer->ca_key_count, 0);
+	peer_free(peer);
+	sk_X509_free(chain);
+	pki_cert_fini(&leaf);
+	pki_cert_fini(&ca);
+	pki_cert_fini(&root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_fields),	cmocka_unit_test(test_no_names),
-		cmocka_unit_test(test_negative_serial), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_for_the_log),	cmocka_unit_test(test_matching),
+		cmocka_unit_test(test_all_fields),
+		cmocka_unit_test(test_no_names),
+		cmocka_unit_test(test_negative_serial),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_dn),
+		cmocka_unit_test(test_dn_types),
+		cmocka_unit_test(test_dn_bounds),
+		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_for_the_log),
+		cmocka_unit_test(test_matching),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
