@@ -226,6 +226,32 @@ static size_t edit_distance(const char *a, const char *b)
 	return row[b_len];
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int parse_hex(const char *text, uint8_t *ret, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		int high, low;
+
+		if (i && *text == ':')
+			text++;
+		high = hex_digit(text[0]);
+		low = high < 0 ? -1 : hex_digit(text[1]);
+		if (low < 0)
+			return -EINVAL;
+		ret[i] = (uint8_t)(high << 4 | low);
+		text += 2;
+	}
+	return *text ? -EINVAL : 0;
+}
+
 const char *parse_nearest_word(const char *text, const char *const *words)
 {
 	size_t best_distance = MAX(strlen(text) / 3, (size_t)1) + 1;

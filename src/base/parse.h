@@ -14,6 +14,8 @@
 int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 /* "250ms", "10s", "5m", "2h", "1d"; "off" is 0. A bare number has no unit and is refused. */
 int parse_duration_ms(const char *text, uint64_t *ret_ms);
+/* Pairs of hexadecimal digits, perhaps with a colon between any two: exactly `len` bytes. */
+int parse_hex(const char *text, uint8_t *ret, size_t len);
 /* "512", "64KiB", "1MiB", "2GiB", "10kB", "5MB", "1GB". */
 int parse_bytes(const char *text, uint64_t *ret);
 /* Bytes a second: a size with its unit and "/s", as in "50MB/s", "100kB/s". */

@@ -25,6 +25,8 @@
 #define MAX(a, b)			PICK(a, b, >)
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
+#define SHA256_BYTES 32
+
 #define NSEC_PER_SEC  1000000000ULL
 #define NSEC_PER_MSEC 1000000ULL
 

@@ -49,6 +49,8 @@ enum config_unnamed { CONFIG_UNNAMED_ALLOW, CONFIG_UNNAMED_REFUSE };
 /* What a Kafka broker is told of a client. */
 enum config_identity { CONFIG_IDENTITY_NONE, CONFIG_IDENTITY_OAUTHBEARER };
 enum config_token_algorithm { CONFIG_EDDSA, CONFIG_ES256, CONFIG_RS256 };
+/* What a peer is called after. */
+enum config_name_source { CONFIG_NAME_CN, CONFIG_NAME_URI, CONFIG_NAME_DNS, CONFIG_NAME_COUNT };
 enum config_overflow { CONFIG_OVERFLOW_PERMISSIVE, CONFIG_OVERFLOW_DENY };
 
 /* Where something stands in the file, from 1, so that later checks can point at it. For a key that
@@ -71,6 +73,21 @@ struct config_rule {
 
 struct config_rules {
 	struct config_rule *items;
+	size_t count;
+};
+
+/* Who is called so must have a certificate of these issuers: each list that is there names one. */
+struct config_issuer {
+	char *name;			/* fnmatch(3) glob */
+	struct config_strings root_cns; /* globs */
+	struct config_strings keys;	/* SHA-256 in hex, perhaps with colons */
+	struct {
+		struct config_mark start, root_cns, keys;
+	} marks;
+};
+
+struct config_issuers {
+	struct config_issuer *items;
 	size_t count;
 };
 
@@ -116,6 +133,7 @@ struct config_kafka {
 	enum config_identity identity;
 	char *issuer, *audience;
 	uint64_t token_lifetime_ms; /* 0: as long as the certificate */
+	struct config_strings principal_rules; /* none: DEFAULT */
 	struct {
 		struct config_mark identity;
 	} marks;
@@ -124,6 +142,7 @@ struct config_kafka {
 struct config_listener_marks {
 	struct config_mark start; /* of the listener as a whole */
 	struct config_mark name, role, listen, upstream, tls, ktls, splice, allow, deny, kafka;
+	struct config_mark name_from, issuers;
 };
 
 struct config_listener {
@@ -135,6 +154,9 @@ struct config_listener {
 	enum config_ktls ktls;
 	enum config_splice splice;
 	struct config_rules allow, deny;
+	enum config_name_source name_from[CONFIG_NAME_COUNT];
+	size_t name_from_count;
+	struct config_issuers issuers;
 	struct config_timeouts timeouts;
 	struct config_limits limits;
 	struct config_proxy_protocol proxy_protocol;

@@ -266,6 +266,16 @@ static void rules_fini(struct config_rules *rules)
 	free(rules->items);
 }
 
+static void issuers_fini(struct config_issuers *issuers)
+{
+	for (size_t i = 0; i < issuers->count; i++) {
+		free(issuers->items[i].name);
+		strings_fini(&issuers->items[i].root_cns);
+		strings_fini(&issuers->items[i].keys);
+	}
+	free(issuers->items);
+}
+
 static void listener_fini(struct config_listener *l)
 {
 	free(l->name);
@@ -281,6 +291,8 @@ static void listener_fini(struct config_listener *l)
 	free(l->proxy_protocol.accept_from.items);
 	free(l->kafka.issuer);
 	free(l->kafka.audience);
+	strings_fini(&l->kafka.principal_rules);
+	issuers_fini(&l->issuers);
 }
 
 bool config_kafka_chosen(const struct config_listener *listener)

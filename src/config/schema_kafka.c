@@ -4,6 +4,7 @@
  * keys that this is signed with. Constant data; any thread.
  */
 #include "config/schema_table.h"
+#include "limits/limits.h"
 
 #define CLAIM_BYTES_MAX 255
 #define DIR_BYTES_MAX	4000
@@ -58,6 +59,13 @@ static const struct schema_key kafka_keys[] = {
 	  .max = 3650 * DAY_MS,
 	  .preset = "off",
 	  .help = "the broker ends a connection after so long; off: when its certificate ends" },
+	{ .name = "principal_rules",
+	  .kind = SCHEMA_TEXTS,
+	  AT(struct config_kafka, principal_rules),
+	  .min = 1,
+	  .max = PRINCIPAL_RULES_MAX,
+	  .preset = "[DEFAULT]",
+	  .help = "what Kafka has in ssl.principal.mapping.rules: from subject to principal" },
 };
 
 const struct schema_section schema_kafka = { SECTION_OF(kafka_keys) };

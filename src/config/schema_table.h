@@ -12,6 +12,8 @@
 #define SECTION_OF(table) .keys = table, .key_count = ARRAY_SIZE(table)
 
 extern const struct schema_section schema_clients;
+extern const struct schema_word schema_name_words[]; /* listeners[].name_from */
+extern const struct schema_section schema_issuer;    /* listeners[].issuers[] */
 extern const struct schema_section schema_kafka;    /* listeners[].kafka */
 extern const struct schema_section schema_identity; /* identity */
 

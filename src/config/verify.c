@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "config/verify_names.h"
 
 /* Path of a key of a listener, for messages. */
 struct key_path {
@@ -330,6 +331,7 @@ void config_verify(const struct config *config, struct config_problems *problems
 		verify_transport(l, i, problems);
 		verify_limits(l, i, problems);
 		verify_proxy_protocol(l, i, problems);
+		config_verify_names(l, i, problems);
 		verify_kafka(config, l, i, problems);
 		for (size_t j = 0; j < i; j++)
 			verify_pair(config, j, i, problems);

@@ -410,6 +410,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	list_remove(&conn->node);
 	worker->conn_count--;
 	peer_free(conn->peer);
+	free(conn->principal);
 	free(conn->proxied);
 	free(conn);
 	worker_check_end(worker);

@@ -70,6 +70,7 @@ struct conn {
 	struct conn_handshake *handshake;
 	struct conn_connect *connect;
 	struct peer *peer;
+	char *principal; /* what the broker is told that it is; NULL: nothing */
 	struct tls_handshake_summary summary;
 	struct source *source;	   /* counted there; NULL: not counted */
 	struct client *client;	   /* whose it is; NULL: not known, or at an egress */
@@ -158,8 +159,6 @@ void conn_prelude_timeout(struct conn *conn);
 void conn_prelude_on_broken(struct conn *conn);
 /* The upstream has hung up, or the connection ends: it vouches for the upstream no longer. */
 void conn_prelude_withdraw(struct conn *conn);
-/* Whether a broker can be told who this client is, exactly; else why not: static text. */
-bool conn_prelude_admits(const struct conn *conn, const char **ret_why);
 /* Makes the flows without letting them run. */
 void conn_relay_prepare(struct conn *conn);
 /* Moves what may be moved; `conn` may be gone afterwards. */

@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "dataplane/conn.h"
 #include "dataplane/conn_log.h"
+#include "dataplane/naming.h"
 #include "dataplane/transport.h"
 #include "dataplane/usdt.h"
 
@@ -271,6 +272,32 @@ static void count_handshake(struct conn *conn)
 	histogram_add(&conn->stats->handshake_time, took_ns);
 }
 
+/* The certificate is good, but not for this. */
+static void deny(struct conn *conn, enum close_reason reason, const char *why)
+{
+	conn_punish(conn, PENALTY_DENIED);
+	conn_log_refused(conn, close_reason_name(reason), why);
+	conn_end(conn, conn->tls, reason, TLS_ALERT_ACCESS_DENIED);
+}
+
+/* Who the client is, where anything depends on that. False: the connection has been ended. */
+static bool take_names(struct conn *conn)
+{
+	const struct route *route = conn->route;
+	enum close_reason reason;
+	struct err_text why = { "" };
+
+	if (conn->tls != &conn->accepted ||
+	    naming_admits(route->config, route->principal_rules, conn->peer, &conn->principal,
+			  &reason, &why))
+		return true;
+	if (reason == CLOSE_NO_MEMORY)
+		conn_close(conn, reason);
+	else
+		deny(conn, reason, why.text);
+	return false;
+}
+
 static void on_done(struct conn *conn)
 {
 	struct tls_keys *keys = NULL;
@@ -290,18 +317,10 @@ static void on_done(struct conn *conn)
 			    conn->summary.version);
 	if (use_transport(conn, keys) != LEG_OK)
 		return;
-	if (!conn_limit_enter(conn))
+	if (!take_names(conn) || !conn_limit_enter(conn))
 		return;
 	if (!route_admits(conn->route, conn->peer, &why)) {
-		conn_punish(conn, PENALTY_DENIED);
-		conn_log_refused(conn, close_reason_name(CLOSE_DENIED), why);
-		conn_end(conn, conn->tls, CLOSE_DENIED, TLS_ALERT_ACCESS_DENIED);
-		return;
-	}
-	if (!conn_prelude_admits(conn, &why)) {
-		conn_punish(conn, PENALTY_DENIED);
-		conn_log_refused(conn, close_reason_name(CLOSE_IDENTITY_UNUSABLE), why);
-		conn_end(conn, conn->tls, CLOSE_IDENTITY_UNUSABLE, TLS_ALERT_ACCESS_DENIED);
+		deny(conn, CLOSE_DENIED, why);
 		return;
 	}
 	if (!conn_limit_admit(conn))

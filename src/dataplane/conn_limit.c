@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "dataplane/conn.h"
 #include "dataplane/conn_log.h"
+#include "dataplane/naming.h"
 #include "dataplane/socket_options.h"
 
 static const enum close_reason reasons[CLIENT_REFUSAL_COUNT] = {
@@ -23,9 +24,11 @@ static const enum close_reason reasons[CLIENT_REFUSAL_COUNT] = {
 };
 
 /* What limits know a client by. */
-static const char *client_name(const struct peer *peer)
+static const char *client_name(const struct conn *conn)
 {
-	return peer->cn;
+	const char *why, *name = naming_name(conn->route->config, conn->peer, &why);
+
+	return name ? name : "";
 }
 
 /* Who has come too often gets an end in order: it may try again. */
@@ -53,7 +56,7 @@ bool conn_limit_enter(struct conn *conn)
 
 	if (conn->tls != &conn->accepted)
 		return true;
-	refusal = clients_enter(gate_clients(conn->worker->gate), client_name(conn->peer),
+	refusal = clients_enter(gate_clients(conn->worker->gate), client_name(conn),
 				loop_now_ns(conn->worker->loop), &conn->client, &why);
 	if (refusal == CLIENT_LET_IN)
 		return true;

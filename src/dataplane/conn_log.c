@@ -96,6 +96,7 @@ static void record_end(struct record *record, const struct conn *conn, const str
 	if (peer) {
 		log_bool(line, "verified", peer == conn->peer);
 		log_str(line, "cn", peer->cn);
+		log_str(line, "principal", conn->principal);
 		log_str(line, "serial", peer->serial);
 		log_str(line, "issuer", peer->issuer_cn);
 		log_str(line, "subject", peer->subject);
@@ -149,6 +150,7 @@ void conn_log_closed(struct conn *conn)
 		return;
 	log_conn(&line, conn);
 	log_peer(&line, conn->peer);
+	log_str(&line, "principal", conn->principal);
 	log_session(&line, conn);
 	log_outcome(&line, conn);
 	log_end(&line);

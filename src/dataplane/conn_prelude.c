@@ -24,19 +24,6 @@
 #include "kafka/sasl_frames.h"
 #include "tls/peer.h"
 
-static const char *subject_of(const struct conn *conn)
-{
-	return conn->peer->subject;
-}
-
-bool conn_prelude_admits(const struct conn *conn, const char **ret_why)
-{
-	if (conn->route->config->kafka.identity != CONFIG_IDENTITY_OAUTHBEARER)
-		return true;
-	*ret_why = jwt_subject_fault(subject_of(conn));
-	return !*ret_why;
-}
-
 void conn_prelude_withdraw(struct conn *conn)
 {
 	if (!conn->vouches)
@@ -206,7 +193,7 @@ static size_t make_token(struct conn *conn, char ret[TOKEN_BYTES_MAX])
 	struct jwt_claims claims = {
 		.issuer = config->issuer,
 		.audience = config->audience,
-		.subject = subject_of(conn),
+		.subject = conn->principal,
 		.issued_at = now,
 		.expires_at = token_end(conn, now),
 	};

@@ -17,8 +17,15 @@
 	X(UPSTREAM_REFUSED, "upstream_refused", "no upstream address accepted the connection")     \
 	X(UPSTREAM_TIMEOUT, "upstream_timeout", "the upstream did not accept in time")             \
 	X(UPSTREAM_UNRESOLVED, "upstream_unresolved", "the upstream's name has no address")        \
+	X(IDENTITY_MISSING, "identity_missing",                                                    \
+	  "the certificate gives no name, or an empty principal")                                  \
+	X(IDENTITY_ISSUER, "identity_issuer", "its issuers may not certify this name")             \
+	X(IDENTITY_UNMAPPED, "identity_unmapped", "no rule of kafka.principal_rules matches")      \
+	X(IDENTITY_RESERVED, "identity_reserved",                                                  \
+	  "a broker would take the principal for somebody else's")                                 \
+	X(IDENTITY_COSTLY, "identity_costly", "the rules need too many steps for this name")       \
 	X(IDENTITY_UNUSABLE, "identity_unusable",                                                  \
-	  "the certificate gives no name that a broker would take as it is")                       \
+	  "what Kafka would make of the name is not certain, or not safe")                         \
 	X(IDENTITY_REFUSED, "identity_refused", "the broker does not take the client's identity")  \
 	X(IDENTITY_UNSUPPORTED, "identity_unsupported",                                            \
 	  "the broker's listener has no OAUTHBEARER")                                              \

@@ -53,6 +53,23 @@ static int build_tls(struct route *route, struct err_text *err)
 	return r > 0 ? -EINVAL : r;
 }
 
+/* They have been read once already, when the configuration was checked. */
+static int build_principal_rules(struct route *route, struct err_text *err)
+{
+	const struct config_strings *texts = &route->config->kafka.principal_rules;
+	struct err_text why = { "out of memory" };
+	size_t at = 0;
+	int r;
+
+	if (route->config->kafka.identity == CONFIG_IDENTITY_NONE)
+		return 0;
+	r = principal_rules_new((const char *const *)texts->items, texts->count,
+				&route->principal_rules, &at, &why);
+	return r < 0 ? err_set(err, r, "listener %s: kafka.principal_rules[%zu]: %s",
+			       route->config->name, at, why.text)
+		     : 0;
+}
+
 /* Said at start and when it changes. */
 static void log_transport(const struct route *route, const struct route *previous, const char *why)
 {
@@ -147,6 +164,9 @@ static int route_init(struct route *route, struct route *previous, struct err_te
 	r = build_tls(route, err);
 	if (r < 0)
 		return r;
+	r = build_principal_rules(route, err);
+	if (r < 0)
+		return r;
 	r = choose_transport(route, previous, err);
 	if (r < 0)
 		return r;
@@ -164,6 +184,7 @@ static void route_fini(struct route *route)
 	lookup_drop(route->lookup);
 	upstream_probe_fini(&route->probe);
 	tls_context_unref(route->tls);
+	principal_rules_free(route->principal_rules);
 	state_unref(route->state);
 	pthread_mutex_destroy(&route->proof.mutex);
 	pthread_mutex_destroy(&route->addresses_mutex);

@@ -20,6 +20,7 @@
 #include "dataplane/lookup.h"
 #include "dataplane/stats.h"
 #include "dataplane/upstream_probe.h"
+#include "kafka/principal_rules.h"
 #include "limits/limits.h"
 #include "limits/rate.h"
 #include "tls/context.h"
@@ -66,7 +67,8 @@ struct route {
 	struct listener_state *state;
 	const struct config_listener *config; /* the snapshot's */
 	struct tls_context *tls;
-	const struct ktls_support *ktls; /* the snapshot's */
+	struct principal_rules *principal_rules; /* NULL: no broker is told of anybody */
+	const struct ktls_support *ktls;	 /* the snapshot's */
 	bool use_ktls_13, use_ktls_12;
 	const char *transport_why; /* … or not: static, or the snapshot's */
 	int unix_fd; /* the listening socket that all workers share, or -1 (borrowed from worker 0)

@@ -16,11 +16,9 @@
 #include "kafka/java_case.h"
 #include "kafka/java_regex.h"
 #include "kafka/java_replacement.h"
+#include "kafka/jwt.h"
 #include "kafka/rule_text.h"
 #include "limits/limits.h"
-
-/* The principal of whom Kafka knows nothing, who may be a super user all the same. */
-#define ANONYMOUS "ANONYMOUS"
 
 struct rule {
 	struct java_regex *regex; /* NULL: DEFAULT */
@@ -253,25 +251,17 @@ static int map(const struct principal_rules *rules, struct java_text *text, char
 	return r;
 }
 
-static bool is_blank(char c)
-{
-	return (unsigned char)c <= ' ';
-}
-
 /* As a broker would take it that gets it in a token. */
 static int judge(const char *principal, struct err_text *why)
 {
+	const char *fault = jwt_subject_fault(principal);
+
 	if (!principal[0])
 		return err_set(why, PRINCIPAL_EMPTY, "the principal would be empty");
-	if (is_blank(principal[0]) || is_blank(principal[strlen(principal) - 1]))
-		return err_set(why, PRINCIPAL_RESERVED,
-			       "the principal '%.200s' begins or ends with a blank: the broker "
-			       "would cut it off, and take it for another",
-			       principal);
-	if (strcmp(principal, ANONYMOUS) == 0)
-		return err_set(why, PRINCIPAL_RESERVED,
-			       "the principal would be " ANONYMOUS ", Kafka's word for nobody");
-	return 0;
+	if (!fault)
+		return 0;
+	return err_set(why, PRINCIPAL_RESERVED, "the principal '%.200s' can not be: %s", principal,
+		       fault);
 }
 
 int principal_of(const struct principal_rules *rules, const char *name, char **ret,

@@ -63,7 +63,7 @@
 #define CERTIFICATE_DEPTH_MAX	   8  /* intermediates between leaf and root */
 #define PEER_NAMES_MAX		   64 /* subject alternative names looked at */
 #define PEER_NAME_BYTES_MAX	   512
-#define PEER_DN_BYTES_MAX	   8192 /* of the whole subject, as a broker would print it */
+#define PEER_DN_BYTES_MAX	   8000 /* of the whole subject, as a broker would print it */
 
 /* From a certificate's name to a principal (kafka/principal_rules.h). */
 #define PRINCIPAL_RULES_MAX	   256
@@ -71,6 +71,7 @@
 #define PRINCIPAL_STEPS_MAX	   100000 /* of all rules for one name */
 #define PRINCIPAL_MATCH_KIB_MAX	   16384  /* that one match may take for a moment */
 #define PRINCIPAL_READ_STEPS_MAX   1000000 /* to read the rules of one text */
+#define ISSUER_PATTERNS_MAX	   64	   /* of one rule about issuers, of a kind */
 
 #define PROXY_HEADER_BYTES_MAX (16 * 1024) /* of the PROXY protocol, sent or received */
 

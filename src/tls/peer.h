@@ -8,11 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/util.h"
+
 #define PEER_SERIAL_TEXT_BYTES 42 /* 20 bytes (RFC 5280 4.1.2.2) as hex, and a little */
 
 /* SHA-256 of a certificate's SubjectPublicKeyInfo. */
 struct peer_key {
-	uint8_t sha256[32];
+	uint8_t sha256[SHA256_BYTES];
 };
 
 /* Strings are UTF-8, without control characters or NUL, none longer than PEER_NAME_BYTES_MAX

@@ -294,12 +294,12 @@ def test_name_that_a_broker_would_change(door, pki):
     certificate = certs.build(certs.name_of("svc-a", "tests "), key.public_key(),
                               certs.name_of(signer.cn), signer.key)
     identity = certs.Identity(certificate, key, signer.chain())
-    with door.counted(identity_unusable=1):
+    with door.counted(identity_reserved=1):
         with door.raw(identity=identity) as client:
             client.handshake()
             client.expect_end("access_denied", FATAL)
             line = door.line_of(client.name)
-    assert line["reason"] == "identity_unusable" and "blank" in line["detail"]
+    assert line["reason"] == "identity_reserved" and "blank" in line["detail"]
     assert door.hand.idle()
 
 

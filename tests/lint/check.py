@@ -21,7 +21,7 @@ LAYERS = {
     "base": set(),
     "limits": {"base"},
     "loop": {"base", "limits"},
-    "config": {"base", "limits"},
+    "config": {"base", "limits", "kafka"},
     "kafka": {"base", "limits"},
     "proxy_protocol": {"base", "limits"},
     "tls": {"base", "limits"},

@@ -215,6 +215,22 @@ static void test_sockaddr(void **state)
 	assert_int_equal(endpoint_sockaddr(&ep, &address, &len), -EINVAL);
 }
 
+static void test_hex(void **state)
+{
+	static const char *const good[] = { "00ff1A", "00:fF:1a", "00ff:1a" };
+	static const char *const bad[] = { "",	      "00ff1",	  "00ff1a00", "00ff1a:", ":00ff1a",
+					   "0:0ff1a", "00::ff1a", "00ff1g",   "00 ff1a" };
+	uint8_t bytes[3];
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		memset(bytes, 0x55, sizeof(bytes));
+		assert_int_equal(parse_hex(good[i], bytes, sizeof(bytes)), 0);
+		assert_memory_equal(bytes, "\x00\xff\x1a", 3);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_hex(bad[i], bytes, sizeof(bytes)), -EINVAL);
+}
+
 static void test_nearest_word(void **state)
 {
 	static const char *const words[] = { "listen", "upstream", "tls", "limits", NULL };
@@ -235,10 +251,11 @@ static void test_nearest_word(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_u64),	 cmocka_unit_test(test_duration),
-		cmocka_unit_test(test_bytes),	 cmocka_unit_test(test_rate),
-		cmocka_unit_test(test_endpoint), cmocka_unit_test(test_endpoint_lengths),
-		cmocka_unit_test(test_sockaddr), cmocka_unit_test(test_nearest_word),
+		cmocka_unit_test(test_u64),	     cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_bytes),	     cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_endpoint),     cmocka_unit_test(test_endpoint_lengths),
+		cmocka_unit_test(test_hex),	     cmocka_unit_test(test_sockaddr),
+		cmocka_unit_test(test_nearest_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

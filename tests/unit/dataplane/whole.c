@@ -179,6 +179,10 @@ void whole_use_headers(struct whole *s)
 
 void whole_use_identity(struct whole *s, bool proven)
 {
+	static const char *const rules[] = { "RULE:^CN=([^,]*).*$/$1/L" };
+	struct err_text err;
+	size_t at;
+
 	s->with_identity = true;
 	/* Tokens tell the time: one that the certificates are good for. */
 	s->rig.clock.realtime_ns = 1700000000 * NSEC_PER_SEC;
@@ -187,6 +191,8 @@ void whole_use_identity(struct whole *s, bool proven)
 						     .issuer = "i",
 						     .audience = "a" };
 	s->rig.config.timeouts.identity_ms = 10000;
+	assert_int_equal(principal_rules_new(rules, 1, &s->rig.route.principal_rules, &at, &err),
+			 0);
 	if (proven)
 		assert_true(route_vouch(&s->rig.route, &s->rig.route.addresses[0]));
 }
@@ -195,6 +201,7 @@ void whole_close(struct whole *s)
 {
 	loop_accept_close(s->rig.worker.loop, &s->accept);
 	close(s->upstream);
+	principal_rules_free(s->rig.route.principal_rules);
 	rig_fini(&s->rig);
 }
 
