@@ -244,11 +244,10 @@ static int map(const struct principal_rules *rules, struct java_text *text, char
 	}
 	if (r == PRINCIPAL_UNMAPPED)
 		err_set(why, r, "no rule matches '%.200s'", text->bytes);
-	if (r == 0)
-		*ret = buffer.bytes;
-	else
-		free(buffer.bytes);
-	return r;
+	/* As long as it is: it is kept with a connection. */
+	*ret = r == 0 ? strdup(buffer.bytes) : NULL;
+	free(buffer.bytes);
+	return r == 0 && !*ret ? -ENOMEM : r;
 }
 
 /* As a broker would take it that gets it in a token. */
