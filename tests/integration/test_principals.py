@@ -168,3 +168,29 @@ def test_rules_change_live(new_door, keys, pki):
     door.proxy.write_config()
     door.proxy.reload()
     assert called(door, keys, pki.client) == "SVC-A"
+
+
+def test_limits_know_other_names(new_door, pki):
+    """Who has no CN is a client of its own by another name, and nobody's where there is none."""
+    door = new_door(name_from=["cn", "uri"], process={"top": {"clients": {
+        "unnamed": "refuse", "limits": [{"cn": "spiffe://example/a", "connections": 1}]}}})
+    named = pki.intermediate.issue(None, uris=["spiffe://example/a"])
+    with door.client("echo", identity=named) as first:
+        door.round_trip(first)
+        with door.counted(limit_client_connections=1), door.client("echo", identity=named) as second:
+            second.expect_end("close_notify")
+        first.finish()
+        first.expect_end("close_notify")
+    refused(door, pki.intermediate.issue(None), "client_unnamed")
+
+
+def test_impostor_uses_up_nothing(new_door, pki):
+    """Who may not be called so does not count as who is."""
+    door = new_door(issuers=[{"name": "svc-x", "root_cn": ["Test root A"]}], process={"top": {"clients": {
+        "limits": [{"cn": "svc-x", "handshakes_per_second": 1}]}}})
+    for _ in range(3):
+        assert "issuers[0]" in refused(door, pki.root_rsa.issue("svc-x"), "identity_issuer")
+    with door.client("echo", identity=pki.intermediate.issue("svc-x")) as client:
+        door.round_trip(client)
+        client.finish()
+        client.expect_end("close_notify")
