@@ -64,7 +64,7 @@ def test_control(package):
     assert field(package, "Version") == version
     assert package.name == f"sallyport_{version}_{field(package, 'Architecture')}.deb"
     depends = field(package, "Depends")
-    for library in ("libc6 (>= ", "libseccomp2", "libssl3", "liburing2", "libyaml-0-2", "sysusers"):
+    for library in ("libc6 (>= ", "libseccomp2", "libpcre2-8-0", "libssl3", "libunistring", "liburing2", "libyaml-0-2", "sysusers"):
         assert library in depends
 
 
