@@ -361,7 +361,7 @@ def test_examples_of_the_documentation(ca, tmp_path, page):
         for name in set(re.findall(r"[\w-]+\.(?:crt|key)\b", example)) - {path.name for path in tmp_path.iterdir()}:
             source = "ca.crt" if name.startswith("ca") else "broker-1" + name[-4:]
             (tmp_path / name).symlink_to(ca / source)
-        (tmp_path / "c.yaml").write_text(example)
+        (tmp_path / "c.yaml").write_text(example.replace("/var/lib/sallyport", str(tmp_path)))
         run("check", tmp_path / "c.yaml")
 
 
