@@ -99,12 +99,20 @@ bool conn_limit_enter(struct conn *conn);
 bool conn_limit_admit(struct conn *conn);
 void conn_limit_leave(struct conn *conn); /* it is going */
 /* A flow of the relay begins; how much it may move now (0: it waits, and the relay's task will be
- * queued; SHARE_UNLIMITED); so much it has moved; it has nothing to move, or ends. */
+ * queued; SHARE_UNLIMITED); so much it has moved; it has nothing to move, or ends. For one
+ * that flow_is_limited() alone: who has no limits pays next to nothing. */
 void flow_limit_start(struct conn *conn, struct flow *flow);
 size_t flow_limit_ask(struct conn *conn, struct flow *flow);
 void flow_limit_use(struct conn *conn, struct flow *flow, uint64_t bytes);
 void flow_limit_rest(struct conn *conn, struct flow *flow);
 bool conn_is_limited(const struct conn *conn); /* a flow waits */
+
+/* Limits apply to it, or did until now. */
+static inline bool flow_is_limited(const struct flow *flow)
+{
+	return flow->share.mode != SHARE_FREE || flow->pace || share_is_limited(&flow->share);
+}
+
 /* A counter of struct stats: the worker's, and its share of the listener's. */
 #define conn_stats_add(conn, field, n)                                                             \
 	stats_add_both(&(conn)->worker->stats, (conn)->stats, field, n)

@@ -113,8 +113,6 @@ size_t flow_limit_ask(struct conn *conn, struct flow *flow)
 	struct throttle *throttle = &conn->worker->throttle;
 	size_t bytes;
 
-	if (!flow->share.client)
-		return SHARE_UNLIMITED;
 	bytes = share_ask(&flow->share, loop_now_ns(conn->worker->loop));
 	if (!bytes || flow->pace)
 		pace(conn, flow, share_pace(&flow->share));
@@ -127,14 +125,11 @@ size_t flow_limit_ask(struct conn *conn, struct flow *flow)
 
 void flow_limit_use(struct conn *conn, struct flow *flow, uint64_t bytes)
 {
-	if (flow->share.client)
-		share_use(&flow->share, bytes, loop_now_ns(conn->worker->loop));
+	share_use(&flow->share, bytes, loop_now_ns(conn->worker->loop));
 }
 
 void flow_limit_rest(struct conn *conn, struct flow *flow)
 {
-	if (!flow->share.client)
-		return;
 	share_rest(&flow->share, loop_now_ns(conn->worker->loop));
 	throttle_leave(&conn->worker->throttle, &flow->throttle);
 }

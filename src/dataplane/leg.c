@@ -60,6 +60,17 @@ enum leg_result leg_fail_errno(struct leg *leg, int err)
 	return leg_fail(leg, leg->is_client ? CLOSE_CLIENT_RESET : CLOSE_UPSTREAM_RESET, 0);
 }
 
+bool leg_is_broken(struct leg *leg)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(leg_fd(leg), SOL_SOCKET, SO_ERROR, &error, &len) < 0 || !error)
+		return false;
+	leg_fail_errno(leg, error);
+	return true;
+}
+
 struct held *held_new(struct worker *worker, size_t capacity)
 {
 	struct held *held = malloc(sizeof(*held) + capacity);

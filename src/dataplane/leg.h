@@ -109,6 +109,8 @@ void leg_use_ktls(struct leg *leg, struct tls_keys *keys, bool can_rekey);
 
 /* Writes what is held. LEG_OK: nothing is left. */
 enum leg_result leg_flush(struct leg *leg, struct worker *worker);
+/* Whether its socket is broken, not merely at its end: it has then failed. */
+bool leg_is_broken(struct leg *leg);
 /* True if output or a control record waits for the socket. */
 bool leg_blocked(const struct leg *leg);
 /* Ends our direction in order, after everything that is held: close_notify (TLS), then FIN.

@@ -52,7 +52,8 @@ static void note_bytes(struct conn *conn, struct flow *flow, size_t n)
 		conn->tls->transport == &transport_ktls ? STATS_KTLS : STATS_AEAD;
 
 	flow->bytes += n;
-	flow_limit_use(conn, flow, n);
+	if (flow->share.mode != SHARE_FREE)
+		flow_limit_use(conn, flow, n);
 	conn->active_ns = loop_now_ns(conn->worker->loop);
 	conn_stats_add(conn, bytes[direction][transport], n);
 }
@@ -180,11 +181,12 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, size_t 
 
 static enum leg_result move_once(struct conn *conn, struct flow *flow, struct leg **ret_failed)
 {
-	size_t allowed;
+	size_t allowed = SHARE_UNLIMITED;
 
 	if (flow->from->ended)
 		return LEG_EOF;
-	allowed = flow_limit_ask(conn, flow);
+	if (flow_is_limited(flow))
+		allowed = flow_limit_ask(conn, flow);
 	if (!allowed)
 		return LEG_AGAIN;
 	if (wants_splice(conn, flow, allowed)) {
@@ -260,7 +262,7 @@ static enum turn flow_turn(struct conn *conn, struct flow *flow, struct leg **re
 	turn = move(conn, flow, ret_failed);
 	if (conn->client && flow->bytes != before)
 		client_count_bytes(conn->client, flow->share.direction, flow->bytes - before);
-	if (!flow->from->readable || turn == TURN_FINISHED)
+	if (flow->share.mode != SHARE_FREE && (!flow->from->readable || turn == TURN_FINISHED))
 		flow_limit_rest(conn, flow);
 	return turn;
 }
@@ -328,23 +330,11 @@ static void on_task(struct loop_task *task)
 	conn_relay_turn(container_of(task, struct conn, task));
 }
 
-/* Whether its socket is broken, not merely at its end. */
-static bool is_broken(struct leg *leg)
-{
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	if (getsockopt(leg_fd(leg), SOL_SOCKET, SO_ERROR, &error, &len) < 0 || !error)
-		return false;
-	leg_fail_errno(leg, error);
-	return true;
-}
-
 void conn_relay_ready(struct conn *conn, struct leg *leg, uint32_t events)
 {
 	/* What a limit holds back of who is gone is of no use to anybody: it would hold its place
 	 * for as long as that takes. */
-	if ((events & LOOP_HUP) && conn_is_limited(conn) && is_broken(leg))
+	if ((events & LOOP_HUP) && conn_is_limited(conn) && leg_is_broken(leg))
 		conn_on_leg_failed(conn, leg);
 	else
 		conn_relay_turn(conn);

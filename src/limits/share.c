@@ -143,15 +143,10 @@ static size_t ask_limited(struct share *share, struct client_group *group, uint6
 
 size_t share_ask(struct share *share, uint64_t now_ns)
 {
-	struct client *client = share->client;
-	struct client_group *group;
-
-	if (!client)
-		return SHARE_UNLIMITED;
-	group = atomic_load_explicit(&client->group, memory_order_relaxed);
-	if (allowance_is_limited(own_allowance(share)) ||
-	    (group && allowance_is_limited(group_allowance(share, group))))
-		return ask_limited(share, group, now_ns);
+	if (share_is_limited(share))
+		return ask_limited(
+			share, atomic_load_explicit(&share->client->group, memory_order_relaxed),
+			now_ns);
 	if (share->mode != SHARE_FREE) {
 		share_rest(share, now_ns);
 		share->left = 0;

@@ -40,6 +40,19 @@ static inline bool share_waits(const struct share *share)
 	return share->mode == SHARE_WAIT;
 }
 
+/* Whether share_ask() would give another answer than SHARE_UNLIMITED. */
+static inline bool share_is_limited(const struct share *share)
+{
+	struct client *client = share->client;
+	struct client_group *group;
+
+	if (!client)
+		return false;
+	group = atomic_load_explicit(&client->group, memory_order_relaxed);
+	return allowance_is_limited(&client->account.allowances[share->direction]) ||
+	       (group && allowance_is_limited(&group->account.allowances[share->direction]));
+}
+
 /* How many bytes may be moved now: SHARE_UNLIMITED, or 0: not before share_wake_ns() (at most
  * CLIENT_FLOOR_MS away). What is moved may be more by a record: it is made up for later. */
 size_t share_ask(struct share *share, uint64_t now_ns);
