@@ -103,8 +103,11 @@ static bool claim(struct share *share, struct client_group *group, uint64_t now_
 
 	if (bytes == UINT64_MAX)
 		return false;
+	bytes += MIN(share->missed, bytes);
+	share->missed = 0;
 	share->group = group;
 	share->claimed = bytes;
+	share->claimed_ns = now_ns;
 	share->own_epoch = epoch_of(own);
 	own_ns = allowance_claim(own, bytes, now_ns);
 	if (groups) {
@@ -114,6 +117,20 @@ static bool claim(struct share *share, struct client_group *group, uint64_t now_
 	share->ready_ns = MAX(own_ns, group_ns);
 	share->for_group = group_ns > own_ns;
 	return true;
+}
+
+/* The slot begins. Whose thread wakes up late gets fewer slots than others; as much as it would
+ * have had in that time is added to its next one. */
+static void begin_slot(struct share *share, uint64_t now_ns)
+{
+	uint64_t late_ns = now_ns - share->ready_ns, waited_ns;
+
+	if (share->ready_ns > share->claimed_ns) {
+		waited_ns = share->ready_ns - share->claimed_ns;
+		share->missed = share->claimed * MIN(late_ns, waited_ns) / waited_ns;
+	}
+	share->left += (int64_t)share->claimed;
+	share->claimed = 0;
 }
 
 static size_t ask_limited(struct share *share, struct client_group *group, uint64_t now_ns)
@@ -131,8 +148,7 @@ static size_t ask_limited(struct share *share, struct client_group *group, uint6
 			return answer(share, SHARE_FREE, SHARE_UNLIMITED, now_ns);
 		if (share->ready_ns > now_ns)
 			break;
-		share->left += (int64_t)share->claimed;
-		share->claimed = 0;
+		begin_slot(share, now_ns);
 	}
 	if (now_ns >= share->floor_ns)
 		share->floor_left = CLIENT_FLOOR_BYTES;
@@ -184,6 +200,7 @@ void share_rest(struct share *share, uint64_t now_ns)
 		return;
 	count_wait(share, now_ns);
 	give_up(share);
+	share->missed = 0;
 	share->mode = SHARE_FREE;
 }
 

@@ -21,13 +21,14 @@
 enum share_mode { SHARE_FREE, SHARE_SLOT, SHARE_FLOOR, SHARE_WAIT };
 
 struct share {
-	struct client *client;	    /* NULL: nobody's limits apply */
-	struct client_group *group; /* that the last slot was claimed of too, or NULL */
-	uint64_t claimed;	    /* bytes of a slot that has not begun; 0: none */
-	uint64_t ready_ns;	    /* when it begins */
-	int64_t left;		    /* of the slot that has; below 0: too much was moved in it */
-	uint64_t floor_ns;	    /* when the floor is renewed */
-	uint64_t waits_since_ns;    /* 0: it does not */
+	struct client *client;	       /* NULL: nobody's limits apply */
+	struct client_group *group;    /* that the last slot was claimed of too, or NULL */
+	uint64_t claimed;	       /* bytes of a slot that has not begun; 0: none */
+	uint64_t claimed_ns, ready_ns; /* when that was, and when it begins */
+	uint64_t missed;	       /* bytes by which its last slot began too late */
+	int64_t left;		       /* of the slot that has; below 0: too much was moved in it */
+	uint64_t floor_ns;	       /* when the floor is renewed */
+	uint64_t waits_since_ns;       /* 0: it does not */
 	uint32_t own_epoch, group_epoch; /* of the last slot's claims */
 	uint32_t floor_left;
 	enum client_direction direction : 8;

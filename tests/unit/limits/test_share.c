@@ -25,7 +25,7 @@
 #define GB	 (1000 * MB)
 #define TURN	 (1024 * 1024) /* a flow's turn in the relay */
 #define FLOWS	 256
-#define LATE_MAX 3 /* ms */
+#define LATE_MAX 3 /* ms, unless a test says otherwise */
 
 struct sim_flow {
 	struct share share;
@@ -45,6 +45,7 @@ struct sim {
 	uint64_t now_ns;
 	unsigned int workers;
 	uint64_t random, busy_until[8];
+	uint64_t late_ms[8]; /* of workers that are not as punctual as others */
 	struct client *held[FLOWS];
 	size_t held_count;
 };
@@ -176,7 +177,9 @@ static void tick(struct sim *sim)
 	}
 	for (unsigned int i = 0; i < sim->workers; i++)
 		if (sim->now_ns >= sim->busy_until[i])
-			sim->busy_until[i] = sim->now_ns + draw(sim, LATE_MAX + 1) * MS;
+			sim->busy_until[i] =
+				sim->now_ns +
+				draw(sim, MAX(sim->late_ms[i], (uint64_t)LATE_MAX) + 1) * MS;
 	sim->now_ns += MS;
 }
 
@@ -295,6 +298,22 @@ static void test_fair(void **state)
 		for (size_t k = 0; k < cases[n].count; k++)
 			assert_near(sim->flows[k].moved, each, 50);
 	}
+}
+
+/* One worker has hardly any time: its connections get theirs all the same. */
+static void test_late(void **state)
+{
+	struct sim *sim = *state;
+	uint64_t each;
+
+	adopt_rate(sim, MB);
+	sim->late_ms[1] = 60;
+	for (size_t i = 0; i < 4; i++)
+		add_flow(sim, "a", (unsigned int)i % 2);
+	each = measure(sim, 20000) / sim->count;
+	assert_near(each, 5 * MB, 10);
+	for (size_t i = 0; i < sim->count; i++)
+		assert_near(sim->flows[i].moved, each, 100);
 }
 
 /* Nobody starves by the order in which flows wake up. */
@@ -517,6 +536,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_high_rates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fair, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_heartbeat, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_floor, setup, teardown),
