@@ -115,7 +115,7 @@ def first_line(argv):
 
 class Sallyport(Subject):
     """The product. options: ktls = off | auto | required; program: another one than the build's; workers;
-    clients: that section of the configuration."""
+    metrics: where; clients: that section of the configuration."""
 
     @property
     def program(self):
@@ -135,7 +135,7 @@ class Sallyport(Subject):
         config = {
             "workers": self.options.get("workers", 1),
             "loop": self.options.get("loop", "auto"),
-            "metrics": {"listen": "off"},
+            "metrics": {"listen": self.options.get("metrics", "off")},
             "admin": {"socket": "off"},
             "listeners": [{
                 "name": "bench",
