@@ -7,8 +7,6 @@
  *
  * At an egress the certificate is the upstream's: there is no client with a name.
  */
-#include <errno.h>
-
 #include "base/util.h"
 #include "dataplane/conn.h"
 #include "dataplane/conn_log.h"
