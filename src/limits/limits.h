@@ -61,6 +61,8 @@
 #define HANDSHAKE_MEMORY_BYTES	   (64 * 1024) /* that one in flight is taken to hold */
 #define CERTIFICATE_LIST_BYTES_MAX (64 * 1024)
 #define CERTIFICATE_DEPTH_MAX	   8  /* intermediates between leaf and root */
+#define VERIFIED_PEERS_MAX	   16384 /* that a context remembers */
+#define VERIFIED_PEER_BYTES_MAX	   2048  /* of names; who has more is verified each time */
 #define PEER_NAMES_MAX		   64 /* subject alternative names looked at */
 #define PEER_NAME_BYTES_MAX	   512
 #define PEER_DN_BYTES_MAX	   8000 /* of the whole subject, as a broker would print it */

@@ -186,6 +186,9 @@ static int fill(struct tls_context *context, const struct tls_context_params *pa
 		SSL_CTX_new(params->is_server ? TLS_server_method() : TLS_client_method());
 	if (!context->ssl_ctx)
 		return -ENOMEM;
+	r = verified_new(&context->verified);
+	if (r)
+		return r;
 	if (params->server_name) {
 		context->server_name = strdup(params->server_name);
 		if (!context->server_name)
@@ -239,6 +242,7 @@ void tls_context_unref(struct tls_context *context)
 	if (!context || __atomic_sub_fetch(&context->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	SSL_CTX_free(context->ssl_ctx);
+	verified_free(context->verified);
 	free(context->server_name);
 	free(context);
 }

@@ -10,6 +10,7 @@
 
 #include "limits/limits.h"
 #include "tls/context.h"
+#include "tls/verified.h"
 
 #define ALPN_NAME_BYTES_MAX 31 /* so that it fits in struct tls_handshake_summary */
 #define ALPN_WIRE_BYTES_MAX (ALPN_PROTOCOLS_MAX * (1 + ALPN_NAME_BYTES_MAX))
@@ -21,6 +22,7 @@ struct tls_context {
 	char *server_name;			/* NULL: none */
 	uint8_t alpn_wire[ALPN_WIRE_BYTES_MAX]; /* RFC 7301 ProtocolNameList, no outer length */
 	size_t alpn_wire_bytes;
+	struct verified *verified;
 };
 
 /* Callbacks of every SSL of a context; handshake_callbacks.c. The SSL's app data is its struct

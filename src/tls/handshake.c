@@ -174,6 +174,8 @@ static enum tls_handshake_status conclude(struct tls_handshake *hs)
 		handshake_refuse(hs, TLS_REFUSAL_NO_CERTIFICATE, "no verified certificate");
 	if (hs->refusal != TLS_REFUSAL_NONE)
 		return fail(hs);
+	if (hs->keeps_proof)
+		verified_keep(hs->context->verified, &hs->proof, hs->peer);
 	hs->status = TLS_HANDSHAKE_DONE;
 	return hs->status;
 }

@@ -63,6 +63,31 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 	return 0;
 }
 
+/* All that is said of certificates in a handshake is said here, or by on_verify(). 1 or 0. */
+static int verify_certificates(X509_STORE_CTX *store, void *arg)
+{
+	struct tls_context *context = arg;
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_handshake *hs = handshake_of(ssl);
+	bool has_key;
+
+	if (hs->peer) { /* libssl does not ask twice; who is verified is not exchanged */
+		handshake_refuse(hs, TLS_REFUSAL_PROTOCOL, "a second certificate");
+		return 0;
+	}
+	has_key = verified_key(context->verified, store, &hs->proof);
+	if (has_key)
+		hs->peer = verified_find(context->verified, &hs->proof, store);
+	if (hs->peer) {
+		X509_STORE_CTX_set_error(store, X509_V_OK);
+		return 1;
+	}
+	if (X509_verify_cert(store) != 1 || X509_STORE_CTX_get_error(store) != X509_V_OK)
+		return 0;
+	hs->keeps_proof = has_key && verified_times(store, &hs->proof);
+	return 1;
+}
+
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
 	const struct tls_context *context = arg;
@@ -157,6 +182,7 @@ void handshake_set_callbacks(struct tls_context *context)
 	SSL_CTX *ctx = context->ssl_ctx;
 
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
+	SSL_CTX_set_cert_verify_callback(ctx, verify_certificates, context);
 	SSL_CTX_set_keylog_callback(ctx, on_secret);
 	if (!context->is_server)
 		return;

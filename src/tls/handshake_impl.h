@@ -30,6 +30,8 @@ struct tls_handshake {
 	bool has_client, has_server; /* which secrets */
 	struct peer *peer;	     /* of the verified leaf */
 	struct peer *claimed;	     /* of a leaf that was refused */
+	struct verified_proof proof; /* of the verification */
+	bool keeps_proof;	     /* new, and worth it */
 	char detail[HANDSHAKE_DETAIL_BYTES];
 };
 

@@ -294,14 +294,17 @@ static struct peer *build(const struct draft *d)
 {
 	size_t pointers = d->dns_count + d->uri_count + 2;
 	size_t sizeof_keys = d->key_count * sizeof(d->keys[0]);
-	struct peer *peer = malloc(sizeof(*peer) + pointers * sizeof(char *) + d->cn.len + 1 +
-				   d->subject.len + 1 + d->issuer.len + 1 + d->root.len + 1 +
-				   d->dn.len + 1 + d->text_bytes + sizeof_keys);
+	size_t bytes = sizeof(struct peer) + pointers * sizeof(char *) + d->cn.len + 1 +
+		       d->subject.len + 1 + d->issuer.len + 1 + d->root.len + 1 + d->dn.len + 1 +
+		       d->text_bytes + sizeof_keys;
+	struct peer *peer = malloc(bytes);
 	const char **table;
 	char *at;
 
 	if (!peer)
 		return NULL;
+	peer->bytes = bytes;
+	peer->refs = 1;
 	table = (const char **)(peer + 1);
 	at = (char *)(table + pointers);
 	peer->cn = put_text(&at, d->cn.bytes, d->cn.len);
@@ -359,9 +362,16 @@ int peer_from_certificate(X509 *certificate, STACK_OF(X509) * chain, bool strict
 	return 0;
 }
 
+struct peer *peer_ref(struct peer *peer)
+{
+	__atomic_add_fetch(&peer->refs, 1, __ATOMIC_RELAXED);
+	return peer;
+}
+
 void peer_free(struct peer *peer)
 {
-	free(peer);
+	if (peer && !__atomic_sub_fetch(&peer->refs, 1, __ATOMIC_ACQ_REL))
+		free(peer);
 }
 
 static bool name_matches(const char *pattern, const char *name, int flags)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who a peer is: taken from its verified certificate only, immutable, one allocation.
+ * Who a peer is: taken from its verified certificate only, immutable, one allocation,
+ * shared by all connections of the same peer.
  */
 #ifndef SALLYPORT_TLS_PEER_H
 #define SALLYPORT_TLS_PEER_H
@@ -36,9 +37,13 @@ struct peer {
 	const char *const *uris;	     /* NULL-ended; SPIFFE IDs are here */
 	char serial[PEER_SERIAL_TEXT_BYTES]; /* lower-case hex, no separators */
 	int64_t not_before, not_after;	     /* seconds since the epoch */
+	size_t bytes;			     /* all of this allocation */
+	unsigned int refs;		     /* atomic */
 };
 
-void peer_free(struct peer *peer); /* NULL is fine */
+struct peer *peer_ref(struct peer *peer); /* any thread */
+/* Gives one reference up, NULL is fine. The last one frees it. */
+void peer_free(struct peer *peer);
 
 struct peer_pattern { /* NULL matches everything; fnmatch(3) globs */
 	const char *cn, *dns, *uri, *issuer_cn;

@@ -58,10 +58,11 @@ def test_roots(live, files, pki):
     """A root that is taken away lets nobody in any more; a new one does."""
     stranger = pki.stranger.issue("svc-stranger")
     assert refused(live, identity=stranger)
+    assert not refused(live)
     with live.client("echo") as before:
         files.write_roots(pki.stranger)
         live.proxy.reload()
-        assert refused(live)
+        assert refused(live), "who was verified under the old roots is still let in"
         with live.client("echo", identity=stranger) as client:
             live.round_trip(client)
             end(client)
