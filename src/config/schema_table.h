@@ -16,5 +16,6 @@ extern const struct schema_word schema_name_words[]; /* listeners[].name_from */
 extern const struct schema_section schema_issuer;    /* listeners[].issuers[] */
 extern const struct schema_section schema_kafka;    /* listeners[].kafka */
 extern const struct schema_section schema_identity; /* identity */
+extern const struct schema_section schema_penalties; /* penalties */
 
 #endif
