@@ -152,6 +152,7 @@ class Sallyport(Subject):
                 # In a VM that counts instructions an idle guest's clock jumps while it waits for a file.
                 "timeouts": {"handshake": "10m"},
                 "ktls": self.options["ktls"],
+                **({"ktls_padding": "none"} if "ktls_padding" in self.options else {}),
                 "splice": self.options.get("splice", "auto"),
             }],
         }
@@ -335,6 +336,7 @@ CATALOGUE = {
     "sallyport-auto": (Sallyport, {"ktls": "auto"}),
     "sallyport-ktls": (Sallyport, {"ktls": "required"}),
     "sallyport-aead-epoll": (Sallyport, {"ktls": "off", "loop": "epoll"}),
+    "sallyport-ktls-unpadded": (Sallyport, {"ktls": "required", "ktls_padding": "none"}),
     "sallyport-ktls-epoll": (Sallyport, {"ktls": "required", "loop": "epoll"}),
     "sallyport-aead-limits": (Sallyport, {"ktls": "off", "clients": FAR_LIMITS}),
     "sallyport-ktls-limits": (Sallyport, {"ktls": "required", "clients": FAR_LIMITS}),

@@ -52,8 +52,10 @@ static void print_ktls(const struct probe *probe)
 		snprintf(what, sizeof(what), "%s", tls_cipher_name((enum tls_cipher)i));
 		row(i ? "" : "  TLS 1.2 ciphers", ktls->cipher12[i], what);
 	}
-	if (ktls->ulp)
+	if (ktls->ulp) {
 		row("  change of keys", ktls->rekey, "a second key for a direction (KeyUpdate)");
+		row("  unpadded records", ktls->unpadded, "opened in place (`ktls_padding: none`)");
+	}
 	if (ktls->why[0])
 		remedy(ktls->why);
 }
@@ -150,7 +152,8 @@ static int print_json(const struct probe *probe)
 	printf("},\"ktls\":{\"ulp\":%s", probe->ktls.ulp ? "true" : "false");
 	print_ciphers_json("tls13", probe->ktls.cipher13);
 	print_ciphers_json("tls12", probe->ktls.cipher12);
-	printf(",\"rekey\":%s,\"why\":", probe->ktls.rekey ? "true" : "false");
+	printf(",\"rekey\":%s,\"unpadded\":%s,\"why\":", probe->ktls.rekey ? "true" : "false",
+	       probe->ktls.unpadded ? "true" : "false");
 	json_write_string(stdout, probe->ktls.why);
 	printf("},\"landlock\":{\"abi\":%d,\"why\":", probe->landlock_abi);
 	json_write_string(stdout, probe->landlock_why.text);

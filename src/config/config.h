@@ -23,6 +23,7 @@ enum config_reload { CONFIG_RELOAD_AUTO, CONFIG_RELOAD_MANUAL };
 enum config_sandbox { CONFIG_SANDBOX_AUTO, CONFIG_SANDBOX_REQUIRED, CONFIG_SANDBOX_OFF };
 enum config_role { CONFIG_ROLE_FRONT, CONFIG_ROLE_EGRESS };
 enum config_ktls { CONFIG_KTLS_AUTO, CONFIG_KTLS_REQUIRED, CONFIG_KTLS_OFF };
+enum config_padding { CONFIG_PADDING_ANY, CONFIG_PADDING_NONE };
 enum config_splice { CONFIG_SPLICE_AUTO, CONFIG_SPLICE_ON, CONFIG_SPLICE_OFF };
 enum config_tls_version { CONFIG_TLS_1_2 = 0x0303, CONFIG_TLS_1_3 = 0x0304 };
 enum config_on_failure { CONFIG_AUDIT_CONTINUE, CONFIG_AUDIT_REFUSE };
@@ -142,7 +143,7 @@ struct config_kafka {
 struct config_listener_marks {
 	struct config_mark start; /* of the listener as a whole */
 	struct config_mark name, role, listen, upstream, tls, ktls, splice, allow, deny, kafka;
-	struct config_mark name_from, issuers;
+	struct config_mark ktls_padding, name_from, issuers;
 };
 
 struct config_listener {
@@ -152,6 +153,7 @@ struct config_listener {
 	char *upstream_text, *listen_text; /* as written, for people */
 	struct config_tls tls;
 	enum config_ktls ktls;
+	enum config_padding ktls_padding;
 	enum config_splice splice;
 	struct config_rules allow, deny;
 	enum config_name_source name_from[CONFIG_NAME_COUNT];

@@ -92,6 +92,12 @@ static const struct schema_word ktls_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct schema_word padding_words[] = {
+	{ "any", CONFIG_PADDING_ANY },
+	{ "none", CONFIG_PADDING_NONE },
+	{ NULL, 0 },
+};
+
 static const struct schema_word splice_words[] = {
 	{ "auto", CONFIG_SPLICE_AUTO },
 	{ "on", CONFIG_SPLICE_ON },
@@ -420,6 +426,13 @@ static const struct schema_key listener_keys[] = {
 	  .words = ktls_words,
 	  .preset = "auto",
 	  .help = "TLS records in the kernel; auto: where it can also re-key" },
+	{ .name = "ktls_padding",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_listener, ktls_padding),
+	  MARK(struct config_listener, ktls_padding),
+	  .words = padding_words,
+	  .preset = "any",
+	  .help = "what peers' records carry; none: cheaper to receive with kTLS" },
 	{ .name = "splice",
 	  .kind = SCHEMA_WORD,
 	  AT(struct config_listener, splice),

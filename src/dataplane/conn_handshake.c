@@ -224,6 +224,8 @@ static enum leg_result use_transport(struct conn *conn, struct tls_keys *keys)
 	if (want_ktls)
 		r = ktls_install(leg_fd(conn->tls), keys, route->ktls, &why);
 	if (r == KTLS_OK) {
+		if (route->config->ktls_padding == CONFIG_PADDING_NONE && keys->version == 0x0304)
+			ktls_expect_unpadded(leg_fd(conn->tls)); /* without it all is the same */
 		leg_use_ktls(conn->tls, keys, route->ktls->rekey);
 		conn_stats_add(conn, handshakes_ktls, 1);
 		return LEG_OK;

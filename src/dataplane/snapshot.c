@@ -75,8 +75,12 @@ static void log_transport(const struct route *route, const struct route *previou
 {
 	if (previous && previous->use_ktls_13 == route->use_ktls_13)
 		return;
-	log_msg(LOG_INFO, "transport", "listener %s: %s for TLS 1.3: %s", route->config->name,
-		route->use_ktls_13 ? "ktls" : "aead", why);
+	log_msg(LOG_INFO, "transport", "listener %s: %s for TLS 1.3: %s%s", route->config->name,
+		route->use_ktls_13 ? "ktls" : "aead", why,
+		route->use_ktls_13 && route->config->ktls_padding == CONFIG_PADDING_NONE &&
+				!route->ktls->unpadded
+			? "; ktls_padding: none means nothing to this kernel (Linux 6.0 knows it)"
+			: "");
 }
 
 /* Which transport a listener will use. */

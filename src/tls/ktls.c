@@ -24,6 +24,9 @@
 #ifndef SOL_TLS
 #define SOL_TLS 282
 #endif
+#ifndef TLS_RX_EXPECT_NO_PAD
+#define TLS_RX_EXPECT_NO_PAD 4
+#endif
 #ifndef TCP_ULP
 #define TCP_ULP 31
 #endif
@@ -162,6 +165,13 @@ int ktls_install(int fd, const struct tls_keys *keys, const struct ktls_support 
 	if (r)
 		return err_set(err, r, "TLS_TX after TLS_RX: %s", strerror(-r));
 	return KTLS_OK;
+}
+
+int ktls_expect_unpadded(int fd)
+{
+	int on = 1;
+
+	return setsockopt(fd, SOL_TLS, TLS_RX_EXPECT_NO_PAD, &on, sizeof(on)) < 0 ? -errno : 0;
 }
 
 int ktls_rekey(int fd, const struct tls_keys *keys, bool sending)

@@ -16,6 +16,7 @@ struct ktls_support {
 	bool cipher13[TLS_CIPHER_COUNT]; /* both directions, TLS 1.3 */
 	bool cipher12[TLS_CIPHER_COUNT];
 	bool rekey;    /* a second TLS_TX / TLS_RX (Linux >= 6.14) */
+	bool unpadded; /* ktls_expect_unpadded() (Linux >= 6.0) */
 	char why[256]; /* what is missing and the remedy; "" if nothing is */
 };
 
@@ -32,6 +33,10 @@ enum ktls_result {
  * -errno: the socket is half changed and must be closed. */
 int ktls_install(int fd, const struct tls_keys *keys, const struct ktls_support *support,
 		 struct err_text *err);
+/* After ktls_install(), TLS 1.3: the kernel opens what comes straight into the reader's buffer,
+ * where it has no room for padding. A record that is padded all the same, or a control record, it
+ * opens a second time. 0 or -errno: this kernel can not, and goes on as it was. */
+int ktls_expect_unpadded(int fd);
 /* New key for one direction after a KeyUpdate; sequence starts at 0. 0 or -errno (-EBUSY: this
  * kernel can not re-key). */
 int ktls_rekey(int fd, const struct tls_keys *keys, bool sending);

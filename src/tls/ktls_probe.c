@@ -115,7 +115,12 @@ static int talk(const struct pair *p)
 	return r ? r : say(p->b, p->a, "pong");
 }
 
-static int try_cipher_once(uint16_t version, enum tls_cipher cipher, bool *ret_rekey)
+/* What this kernel can do beyond sending and receiving with a cipher, in TLS 1.3. */
+struct extras {
+	bool rekey, unpadded;
+};
+
+static int try_cipher_once(uint16_t version, enum tls_cipher cipher, struct extras *ret)
 {
 	cleanup_pair struct pair p = { -1, -1 };
 	int r = pair_init(&p);
@@ -130,24 +135,25 @@ static int try_cipher_once(uint16_t version, enum tls_cipher cipher, bool *ret_r
 		r = talk(&p);
 	if (r || version != VERSION_1_3)
 		return r;
+	ret->unpadded = ktls_expect_unpadded(p.b) == 0;
 	r = set_keys(&p, version, cipher, 3, 0);
 	if (!r)
 		r = talk(&p);
-	*ret_rekey = !r;
+	ret->rekey = !r;
 	return r == -EINTR ? r : 0;
 }
 
 /*
- * 0 or the errno of the first thing that failed; *ret_rekey only for TLS 1.3. What is interrupted
+ * 0 or the errno of the first thing that failed; *ret only for TLS 1.3. What is interrupted
  * says nothing about the kernel: signals do it, and a ring that this thread has just closed (its
  * task work interrupts a receive with a timeout, which the kernel does not restart).
  */
-static int try_cipher(uint16_t version, enum tls_cipher cipher, bool *ret_rekey)
+static int try_cipher(uint16_t version, enum tls_cipher cipher, struct extras *ret)
 {
 	int r = -EINTR;
 
 	for (int i = 0; r == -EINTR && i < INTERRUPTIONS_MAX; i++)
-		r = try_cipher_once(version, cipher, ret_rekey);
+		r = try_cipher_once(version, cipher, ret);
 	return r;
 }
 
@@ -202,25 +208,27 @@ static int try_ulp(void)
 void ktls_probe(struct ktls_support *ret)
 {
 	struct ktls_support s = { 0 };
-	bool rekey = true, any = false;
+	bool rekey = true, unpadded = true, any = false;
 	int r = try_ulp();
 
 	s.ulp = !r;
 	if (r)
 		explain_ulp(&s, r);
 	for (int c = 0; s.ulp && c < TLS_CIPHER_COUNT; c++) {
-		bool this_rekey = false;
+		struct extras extras = { 0 };
 
-		r = try_cipher(VERSION_1_3, c, &this_rekey);
+		r = try_cipher(VERSION_1_3, c, &extras);
 		s.cipher13[c] = !r;
 		/* The two sizes of AES-GCM are one module. */
 		if (r && c != TLS_CIPHER_AES_256_GCM_SHA384)
 			explain_cipher(&s, c, r);
-		s.cipher12[c] = !try_cipher(VERSION_1_2, c, &this_rekey);
+		s.cipher12[c] = !try_cipher(VERSION_1_2, c, &extras);
 		any = any || !r;
-		rekey = rekey && (r || this_rekey);
+		rekey = rekey && (r || extras.rekey);
+		unpadded = unpadded && (r || extras.unpadded);
 	}
 	s.rekey = any && rekey;
+	s.unpadded = any && unpadded;
 	if (any && !s.rekey)
 		say_why(&s, "no new keys for a live connection: Linux 6.14 or later", "");
 	*ret = s;

@@ -12,8 +12,7 @@ from upstream import end_of, read_exactly, read_to_end
 MIXED = [1, 0, 5, 16384, 0, 0, 3, 100, 1, 1, 16383, 2048, 2047, 7]
 
 
-def test_padding(door):
-    """As much as a record can hold, and records of nothing but padding."""
+def check_padding(door):
     client, up = door.pair()
     with client, up:
         expected = b""
@@ -35,6 +34,26 @@ def test_padding(door):
         up.close()
         client.expect_end("close_notify")
     assert door.line_of(client.name)["bytes_in"] == len(expected)
+
+
+def test_padding(door):
+    """As much as a record can hold, and records of nothing but padding."""
+    check_padding(door)
+
+
+def test_padding_that_was_not_expected(new_door):
+    """`ktls_padding: none` is about what it costs: who pads is understood all the same, and so is
+    who does not."""
+    door = new_door(ktls_padding="none")
+    check_padding(door)
+    with door.client("echo") as client:
+        door.round_trip(client, 300000)
+        client.send(wire.DATA, b"padded", padding=1000)
+        assert client.read_data(6) == b"padded"
+        door.round_trip(client, 300000)
+        client.finish()
+        client.expect_end("close_notify")
+    assert door.line_of(client.name)["client_transport"] == TRANSPORT
 
 
 def test_records_of_all_sizes(door):

@@ -335,6 +335,7 @@ static void test_defaults(void **state)
 	assert_int_equal(l->tls.alpn.count, 0);
 	assert_null(l->tls.server_name);
 	assert_int_equal(l->ktls, CONFIG_KTLS_AUTO);
+	assert_int_equal(l->ktls_padding, CONFIG_PADDING_ANY);
 	assert_int_equal(l->splice, CONFIG_SPLICE_AUTO);
 	assert_int_equal(l->allow.count + l->deny.count, 0);
 	assert_int_equal(l->timeouts.handshake_ms, 10000);
@@ -401,6 +402,7 @@ static void assert_everything(const struct config *config)
 	assert_string_equal(l->tls.alpn.items[0], "h2");
 	assert_string_equal(l->tls.server_name, "broker-1.example");
 	assert_int_equal(l->ktls, CONFIG_KTLS_REQUIRED);
+	assert_int_equal(l->ktls_padding, CONFIG_PADDING_NONE);
 	assert_int_equal(l->splice, CONFIG_SPLICE_OFF);
 	assert_int_equal(l->allow.count, 2);
 	assert_string_equal(l->allow.items[0].cn, "svc-*");
@@ -427,7 +429,7 @@ static void test_everything_yaml(void **state)
 		"      key: /abs/c.key\n      roots:\n        - a.crt\n        - ../b.crt\n"
 		"      min_version: \"1.2\"\n      ciphers: [chacha20-poly1305, aes-128-gcm]\n"
 		"      alpn: [h2]\n      server_name: broker-1.example\n    ktls: required\n"
-		"    splice: off\n    allow:\n      - cn: \"svc-*\"\n"
+		"    ktls_padding: none\n    splice: off\n    allow:\n      - cn: \"svc-*\"\n"
 		"      - {uri: spiffe://a/*, issuer_cn: 'Root [AB]'}\n    deny: [{dns: bad.*}]\n"
 		"    timeouts: {handshake: 1500ms, idle: 1h, drain: off}\n"
 		"    limits: {connections: 5}\nsandbox: required\nuser: sallyport\n"
@@ -460,7 +462,7 @@ static void test_everything_json(void **state)
 		"\"upstream\":\"broker-1:9093\",\"tls\":{\"certificate\":\"sub/c.crt\",\n"
 		"\"key\":\"/abs/c.key\",\"roots\":[\"a.crt\",\"../b.crt\"],\"min_version\":\"1.2\",\n"
 		"\"ciphers\":[\"chacha20-poly1305\",\"aes-128-gcm\"],\"alpn\":[\"\\u00682\"],\n"
-		"\"server_name\":\"broker-1.example\"},\"ktls\":\"required\",\"splice\":\"off\",\n"
+		"\"server_name\":\"broker-1.example\"},\"ktls\":\"required\",\"ktls_padding\":\"none\",\"splice\":\"off\",\n"
 		"\"allow\":[{\"cn\":\"svc-*\"},{\"uri\":\"spiffe://a/*\",\"issuer_cn\":"
 		"\"Root [AB]\"}],\n"
 		"\"deny\":[{\"dns\":\"bad.*\"}],\"timeouts\":{\"handshake\":\"1500ms\",\"idle\":"

@@ -358,6 +358,30 @@ static void test_rekey(void **state)
 	}
 }
 
+/* Nobody is to pad; who does, and what is no data at all, comes through as ever. */
+static void test_expect_unpadded(void **state)
+{
+	assert_true(support.unpadded);
+	for (int c = 0; c < TLS_CIPHER_COUNT; c++) {
+		struct session s;
+
+		session_start(&s, true, 0x0304, c);
+		session_install(&s);
+		assert_int_equal(ktls_expect_unpadded(s.fds[0]), 0);
+		exchange(&s);
+		SSL_set_block_padding(s.pair.peer, 1024);
+		exchange(&s);
+		SSL_set_block_padding(s.pair.peer, 0);
+		exchange(&s);
+		if (rekey_expected) {
+			peer_updates(&s);
+			assert_int_equal(ktls_rekey(s.fds[0], s.keys, false), 0);
+			exchange(&s);
+		}
+		session_fini(&s);
+	}
+}
+
 static void test_not_fit(void **state)
 {
 	struct session s;
@@ -381,7 +405,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_probe),	    cmocka_unit_test(test_probe_interrupted),
 		cmocka_unit_test(test_every_suite), cmocka_unit_test(test_early_bird),
-		cmocka_unit_test(test_rekey),	    cmocka_unit_test(test_not_fit),
+		cmocka_unit_test(test_rekey),	    cmocka_unit_test(test_expect_unpadded),
+		cmocka_unit_test(test_not_fit),
 	};
 
 	if (argc != 2 || (strcmp(argv[1], "rekey") && strcmp(argv[1], "no-rekey"))) {
