@@ -131,7 +131,8 @@ class HttpServer(Child):
         if client_root:
             self.client_root_file = client_root.write(self.folder, "client-root")
 
-    def _connection(self, identity):
+    def connection(self, identity=None):
+        """One of http.client, to be closed by the caller."""
         if not self.tls:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         context = ssl.create_default_context(cafile=self.root_file)
@@ -143,7 +144,7 @@ class HttpServer(Child):
         """One request; `body` is text, or what becomes JSON. `identity`: a client's certificate."""
         if body is not None and not isinstance(body, (str, bytes)):
             body = json.dumps(body)
-        connection = self._connection(identity)
+        connection = self.connection(identity)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
