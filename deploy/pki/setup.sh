@@ -212,8 +212,9 @@ differences() {
 		def seconds: [scan("([0-9]+)([smhd])") | (.[0] | tonumber) * {s: 1, m: 60, h: 3600, d: 86400}[.[1]]] | add;
 		def plain: if type == "string" and test("^([0-9]+[smhd])+$") then seconds
 			elif type == "array" then sort elif . == "0" then 0 else . end;
+		def short: tojson | if length > 100 then .[:97] + "..." else . end;
 		$wanted | to_entries[] | . as $w | ($current[$w.key]) as $c | select(($c | plain) != ($w.value | plain)) |
-		"\($w.key): \($c | tojson) -> \($w.value | tojson)"'
+		"\($w.key): \($c | short) -> \($w.value | short)"'
 }
 
 # ensure WHAT PATH WANTED [CURRENT]: the settings at PATH are the WANTED ones.
@@ -320,7 +321,7 @@ policy_text() {
 ensure_policy() {
 	local name
 	name=$(policy_name "$1")
-	ensure "policy $name" "sys/policies/acl/$name" "$(jq -cn --arg text "$(policy_text "$1")" '{policy: $text}')"
+	ensure "policy $name" "sys/policies/acl/$name" "$(jq -cn --arg text "$(policy_text "$1")" '{policy: ($text + "\n")}')"
 }
 
 ensure_approle_method() {

@@ -174,6 +174,19 @@ def test_the_policies_allow_what_is_needed_and_no_more(site, kind, other):
     assert sign(site, token, "kafka-pki/root-a", kind, cn[kind]).status == 403
 
 
+def test_the_operator_needs_no_more_than_the_page_says(tmp_path):
+    page = (REPO / "deploy/pki/README.md").read_text(encoding="utf-8")
+    (policy,) = [block for block in re.findall("```hcl\n(.*?)```", page, re.S) if "sys/mounts" in block]
+    with OpenBao(tmp_path) as bao:
+        token = bao.new_token("operator")
+        for line in policy.splitlines():  # each run comes as far as to what that line is for
+            bao.write("sys/policies/acl/operator", policy=policy.replace(line, ""))
+            assert "(HTTP 403)" in set_up("root", *root_of(), code=1, **at(bao, token)), line
+        bao.write("sys/policies/acl/operator", policy=policy)
+        set_up("root", *root_of(), **at(bao, token))
+        assert "0 written" in set_up("root", *root_of(), **at(bao, token))
+
+
 # What it says.
 def test_a_wrong_argument_is_named():
     for arguments, words in [
