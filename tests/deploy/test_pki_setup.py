@@ -123,7 +123,9 @@ def test_certificates_are_what_brokers_and_clients_need(site):
         return set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
 
     def lifetime(certificate):
-        return (certificate.not_valid_after - certificate.not_valid_before).total_seconds()
+        utc = "_utc" if hasattr(certificate, "not_valid_after_utc") else ""  # the name without is going away
+        begin, end = (getattr(certificate, f"not_valid_{which}{utc}") for which in ("before", "after"))
+        return (end - begin).total_seconds()
     broker, client = issued("broker", "b1.kafka.example.com"), issued("client", "svc-orders")
     assert usages(broker) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
     assert usages(client) == {ExtendedKeyUsageOID.CLIENT_AUTH}
