@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import certs
-import pytest
 from consulrig import Consul
 from openbaorig import OpenBao
 from waiting import wait_until
@@ -24,9 +23,8 @@ def sign(bao, cn):
     return bao.write(f"{MOUNT}/issue/client", common_name=cn, key_type="ec", key_bits=256).json["data"]
 
 
-@pytest.mark.parametrize("tls", [{}, identities()], ids=["http", "mutual-tls"])
-def test_openbao_forgets_nothing_over_a_restart_and_is_sealed_then(tmp_path, tls):
-    with OpenBao(tmp_path, persistent=True, **tls) as bao:
+def test_openbao_forgets_nothing_over_a_restart_and_is_sealed_then(tmp_path):
+    with OpenBao(tmp_path, persistent=True, **identities()) as bao:
         root = bao.add_root(MOUNT, "Root A")
         bao.add_role(MOUNT)
         before = sign(bao, "svc-a")
@@ -61,9 +59,8 @@ def test_openbao_lets_nobody_do_more_than_the_policy(tmp_path):
         assert bao.call("POST", "sys/wrapping/unwrap", token=wrap).status == 400
 
 
-@pytest.mark.parametrize("tls", [{}, identities()], ids=["http", "mutual-tls"])
-def test_consul_compares_and_swaps_and_asks_for_a_token(tmp_path, tls):
-    with Consul(tmp_path, persistent=True, acl=True, **tls) as consul:
+def test_consul_compares_and_swaps_and_asks_for_a_token(tmp_path):
+    with Consul(tmp_path, persistent=True, acl=True, **identities()) as consul:
         assert consul.get("pki/issuers") == (None, 0)
         consul.put_issuers("pki/issuers", "a", "b")
         text, index = consul.get("pki/issuers")
