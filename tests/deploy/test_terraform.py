@@ -30,8 +30,6 @@ def apply(bao, module):
             bao.write(f"{backend}/config/urls", **settings)
         elif kind == "vault_generic_endpoint":
             bao.call("POST", settings["path"], settings["data_json"]).expect(200, 204)
-        elif kind == "vault_pki_secret_backend_role":
-            bao.write(f"{backend}/roles/{settings.pop('name')}", **settings)
         elif kind == "vault_policy":
             bao.write(f"sys/policies/acl/{settings['name']}", policy=settings["policy"])
         elif kind == "vault_auth_backend":

@@ -28,7 +28,8 @@ resource "vault_pki_secret_backend_config_urls" "root" {
   ocsp_servers            = ["${var.vault_root_url}/v1/${var.path}/ocsp"]
 }
 
-# By the generic resource: old versions of the provider know nothing of delta CRLs.
+# CRLs and roles by the generic resource: old versions of the provider know neither delta CRLs nor keys of any type.
+
 resource "vault_generic_endpoint" "crl" {
   path                 = "${vault_mount.root.path}/config/crl"
   disable_delete       = true
@@ -45,49 +46,53 @@ resource "vault_generic_endpoint" "crl" {
 }
 
 # Brokers have host names, and are clients of each other.
-resource "vault_pki_secret_backend_role" "broker" {
-  backend            = vault_mount.root.path
-  name               = var.broker_role
-  allowed_domains    = var.broker_allowed_domains
-  allow_bare_domains = true
-  allow_glob_domains = true
-  allow_subdomains   = true
-  allow_localhost    = false
-  allow_any_name     = false
-  enforce_hostnames  = true
-  require_cn         = true
-  allow_ip_sans      = var.broker_allow_ip_sans
-  allowed_uri_sans   = []
-  server_flag        = true
-  client_flag        = true
-  key_type           = "any"
-  key_bits           = 0
-  key_usage          = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"]
-  ttl                = var.broker_ttl
-  max_ttl            = var.broker_max_ttl
-  no_store           = false
+resource "vault_generic_endpoint" "broker" {
+  path                 = "${vault_mount.root.path}/roles/${var.broker_role}"
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    allowed_domains    = var.broker_allowed_domains
+    allow_bare_domains = true
+    allow_glob_domains = true
+    allow_subdomains   = true
+    allow_localhost    = false
+    allow_any_name     = false
+    enforce_hostnames  = true
+    require_cn         = true
+    allow_ip_sans      = var.broker_allow_ip_sans
+    allowed_uri_sans   = []
+    server_flag        = true
+    client_flag        = true
+    key_type           = "any"
+    key_usage          = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"]
+    ttl                = var.broker_ttl
+    max_ttl            = var.broker_max_ttl
+    no_store           = false
+  })
 }
 
 # Clients have any name, and are no servers. Certificates are stored, since only such can be revoked by their serial number.
-resource "vault_pki_secret_backend_role" "client" {
-  backend            = vault_mount.root.path
-  name               = var.client_role
-  allowed_domains    = var.client_allowed_domains
-  allow_bare_domains = true
-  allow_glob_domains = true
-  allow_subdomains   = false
-  allow_localhost    = false
-  allow_any_name     = false
-  enforce_hostnames  = false
-  require_cn         = true
-  allow_ip_sans      = false
-  allowed_uri_sans   = var.client_allowed_uri_sans
-  server_flag        = false
-  client_flag        = true
-  key_type           = "any"
-  key_bits           = 0
-  key_usage          = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"]
-  ttl                = var.client_ttl
-  max_ttl            = var.client_max_ttl
-  no_store           = false
+resource "vault_generic_endpoint" "client" {
+  path                 = "${vault_mount.root.path}/roles/${var.client_role}"
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    allowed_domains    = var.client_allowed_domains
+    allow_bare_domains = true
+    allow_glob_domains = true
+    allow_subdomains   = false
+    allow_localhost    = false
+    allow_any_name     = false
+    enforce_hostnames  = false
+    require_cn         = true
+    allow_ip_sans      = false
+    allowed_uri_sans   = var.client_allowed_uri_sans
+    server_flag        = false
+    client_flag        = true
+    key_type           = "any"
+    key_usage          = ["DigitalSignature", "KeyAgreement", "KeyEncipherment"]
+    ttl                = var.client_ttl
+    max_ttl            = var.client_max_ttl
+    no_store           = false
+  })
 }
