@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import certs
+from child import gone
 from consulrig import Consul
 from openbaorig import OpenBao
 from waiting import wait_until
@@ -102,11 +103,4 @@ def test_a_server_dies_with_its_test_even_if_that_is_killed(tmp_path):
                           stdout=subprocess.PIPE, text=True) as test:
         pid = int(test.stdout.readline())
         test.kill()
-
-    def gone():
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-                return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-        except OSError:
-            return True
-    wait_until(f"pid {pid} to be gone", gone)
+    wait_until(f"pid {pid} to be gone", lambda: gone(pid))

@@ -47,6 +47,14 @@ def fetched(name):
     return done.stdout.strip()
 
 
+def gone(pid):
+    """Whether it has ended, reaped or not."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 @dataclasses.dataclass
 class Answer:
     status: int
