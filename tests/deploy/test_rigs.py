@@ -7,7 +7,7 @@ import sys
 import certs
 from child import gone
 from consulrig import Consul
-from openbaorig import OpenBao
+from openbaorig import OpenBao, service_account_token
 from waiting import wait_until
 
 MOUNT = "kafka-pki/root-a"
@@ -58,6 +58,23 @@ def test_openbao_lets_nobody_do_more_than_the_policy(tmp_path):
         assert bao.call("GET", f"{MOUNT}/roles/client", token=token).status == 403
         assert bao.call("POST", "sys/wrapping/unwrap", token=wrap).expect(200).json["data"]["secret_id"]
         assert bao.call("POST", "sys/wrapping/unwrap", token=wrap).status == 400
+
+
+def test_openbao_knows_who_comes_from_kubernetes_and_with_a_certificate(tmp_path):
+    tls = identities()
+    with OpenBao(tmp_path, **tls) as bao:
+        with bao.add_kubernetes_login("client", "orders", "default"):
+            def login(account):
+                return bao.call("POST", "auth/kubernetes/login", {"role": "client", "jwt": service_account_token(account)},
+                                token=None)
+            assert login("orders").expect(200).json["auth"]["policies"] == ["default"]
+            assert login("other").status == 403
+        bao.add_cert_login("broker", certs.pem(tls["client_root"].certificate).decode(), "default", allowed_common_names="b-*")
+
+        def show(cn):
+            return bao.call("POST", "auth/cert/login", {}, token=None, identity=tls["client_root"].issue(cn))
+        assert show("b-1").expect(200).json["auth"]["policies"] == ["default"]
+        assert show("other").status in (400, 403)
 
 
 def test_consul_compares_and_swaps_and_asks_for_a_token(tmp_path):

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Vault-compatible server (OpenBao): started, initialised and unsealed by start(); sealed, stopped, restarted by a
 test. With helpers for PKI mounts, roles, policies and ways to log in."""
+import base64
 import json
+import time
 
+import certs
 from child import HttpServer, claim_ports, fetched
+from faultyhttp import FaultyHttp, answer
 from waiting import PATIENCE, wait_until
 
 # As pki's roles are set up by deploy/pki/setup.sh.
@@ -134,3 +138,31 @@ class OpenBao(HttpServer):
         if "cert/" not in self.read("sys/auth"):
             self.write("sys/auth/cert", type="cert")
         self.write(f"auth/cert/certs/{name}", certificate=root_pem, token_policies=policies, token_ttl="1h", **settings)
+
+    def add_kubernetes_login(self, role, account, *policies, namespace="kafka", **settings):
+        """Returns the cluster's API server, to be closed, which says of every token that it is of that service account: for
+        tokens of service_account_token()."""
+        cluster = FaultyHttp()
+        who = {"username": f"system:serviceaccount:{namespace}:{account}", "uid": "1", "groups": []}
+
+        def review(exchange):
+            status = {"authenticated": True, "user": who, "audiences": exchange.request.json["spec"].get("audiences", [])}
+            answer(201, {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "status": status})(exchange)
+        cluster.on("/apis/authentication.k8s.io/v1/tokenreviews", review)
+        if "kubernetes/" not in self.read("sys/auth"):
+            self.write("sys/auth/kubernetes", type="kubernetes")
+        self.write("auth/kubernetes/config", kubernetes_host=cluster.url, disable_local_ca_jwt=True,
+                   token_reviewer_jwt="x", kubernetes_ca_cert=certs.pem(certs.Authority("cluster").certificate).decode())
+        self.write(f"auth/kubernetes/role/{role}", bound_service_account_names=[account], audience="vault",
+                   bound_service_account_namespaces=[namespace], token_policies=policies, token_ttl="1h", **settings)
+        return cluster
+
+
+def service_account_token(account, namespace="kafka"):
+    """As a pod finds it, but for the signature: the one who reviews it says that it is good."""
+    def part(value):
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+    claims = {"iss": "cluster", "aud": ["vault"], "sub": f"system:serviceaccount:{namespace}:{account}",
+              "iat": int(time.time()) - 60, "nbf": int(time.time()) - 60, "exp": int(time.time()) + 3600,
+              "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": account, "uid": "1"}}}
+    return ".".join([part({"alg": "RS256", "kid": "1"}), part(claims), "c2lnbmF0dXJl"])
