@@ -112,13 +112,21 @@ static int set_serial(X509 *cert)
 	return ok;
 }
 
-static int set_name(X509 *cert, const char *cn)
+X509_NAME *pki_name_new(const char *cn)
 {
 	X509_NAME *name = X509_NAME_new();
-	int ok = name &&
-		 X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
-					    (const unsigned char *)cn, -1, -1, 0) &&
-		 X509_set_subject_name(cert, name);
+
+	if (name && X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
+					       (const unsigned char *)cn, -1, -1, 0))
+		return name;
+	X509_NAME_free(name);
+	return NULL;
+}
+
+static int set_name(X509 *cert, const char *cn)
+{
+	X509_NAME *name = pki_name_new(cn);
+	int ok = name && X509_set_subject_name(cert, name);
 
 	X509_NAME_free(name);
 	return ok;
@@ -228,10 +236,10 @@ static GENERAL_NAME *general_name(const struct pki_san *san)
 	return name;
 }
 
-static int add_sans(X509 *cert, const struct pki_san *sans, size_t count)
+GENERAL_NAMES *pki_sans_new(const struct pki_san *sans, size_t count)
 {
 	GENERAL_NAMES *names = GENERAL_NAMES_new();
-	int ok = names != NULL;
+	bool ok = names != NULL;
 
 	for (size_t i = 0; ok && i < count; i++) {
 		GENERAL_NAME *name = general_name(&sans[i]);
@@ -240,6 +248,17 @@ static int add_sans(X509 *cert, const struct pki_san *sans, size_t count)
 		if (!ok)
 			GENERAL_NAME_free(name);
 	}
+	if (ok)
+		return names;
+	GENERAL_NAMES_free(names);
+	return NULL;
+}
+
+static int add_sans(X509 *cert, const struct pki_san *sans, size_t count)
+{
+	GENERAL_NAMES *names = pki_sans_new(sans, count);
+	int ok = names != NULL;
+
 	if (ok && count)
 		ok = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) ==
 		     1;

@@ -7,6 +7,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +39,10 @@ struct pki_subject {
 	enum pki_usage usage; /* of a leaf */
 	unsigned int days;
 };
+
+/* Parts of certificates and requests, owned by the caller; NULL if OpenSSL fails. */
+X509_NAME *pki_name_new(const char *cn);
+GENERAL_NAMES *pki_sans_new(const struct pki_san *sans, size_t count);
 
 /* A root that signs itself. NULL if OpenSSL fails. Caller frees with X509_free(). */
 X509 *pki_root_new(const struct pki_subject *subject, EVP_PKEY *key, struct err_text *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads PEM files whole, once, with every way to be wrong told apart. The bytes of a file are wiped
- * after use, whether they held a key or not. Called from where contexts are made, never by a
- * worker.
+ * Reads PEM files whole, once, or texts, with every way to be wrong told apart. The bytes of a file
+ * are wiped after use, whether they held a key or not. Called from where contexts are made, never
+ * by a worker.
  */
 #include "tls/pem.h"
 
@@ -126,18 +126,14 @@ static int read_certificates(const char *file, BIO *bio, size_t max, STACK_OF(X5
 	return 0;
 }
 
-int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret, struct err_text *err)
+int pem_parse_certificates(const char *name, const char *pem, size_t bytes, size_t max,
+			   STACK_OF(X509) * *ret, struct err_text *err)
 {
-	cleanup_contents struct contents contents = { 0 };
-	STACK_OF(X509) * certificates;
-	BIO *bio;
-	int r = load(file, &contents, err);
+	STACK_OF(X509) *certificates = sk_X509_new_null();
+	BIO *bio = bytes <= PEM_FILE_BYTES_MAX ? BIO_new_mem_buf(pem, (int)bytes) : NULL;
+	int r = bio && certificates ? read_certificates(name, bio, max, certificates, err)
+				    : -ENOMEM;
 
-	if (r)
-		return r;
-	bio = BIO_new_mem_buf(contents.bytes, (int)contents.len);
-	certificates = sk_X509_new_null();
-	r = bio && certificates ? read_certificates(file, bio, max, certificates, err) : -ENOMEM;
 	BIO_free(bio);
 	if (r) {
 		sk_X509_pop_free(certificates, X509_free);
@@ -147,6 +143,16 @@ int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret, s
 	return 0;
 }
 
+int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret, struct err_text *err)
+{
+	cleanup_contents struct contents contents = { 0 };
+	int r = load(file, &contents, err);
+
+	return r ? r
+		 : pem_parse_certificates(file, (const char *)contents.bytes, contents.len, max,
+					  ret, err);
+}
+
 /* Nobody is there to type a password. */
 static int refuse_password(char *buf, int size, int writing, void *data)
 {
@@ -154,22 +160,13 @@ static int refuse_password(char *buf, int size, int writing, void *data)
 	return -1;
 }
 
-int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err)
+int pem_parse_key(const char *name, const char *pem, size_t bytes, EVP_PKEY **ret,
+		  struct err_text *err)
 {
-	cleanup_contents struct contents contents = { 0 };
+	BIO *bio = bytes <= PEM_FILE_BYTES_MAX ? BIO_new_mem_buf(pem, (int)bytes) : NULL;
 	bool encrypted = false;
 	EVP_PKEY *key;
-	BIO *bio;
-	int r = load(file, &contents, err);
 
-	if (r)
-		return r;
-	if (contents.mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH))
-		return err_set(err, PEM_FAULT,
-			       "%s: others than its owner may read or change it (mode %04o): "
-			       "chmod 600 %s",
-			       file, (unsigned int)(contents.mode & 07777), file);
-	bio = BIO_new_mem_buf(contents.bytes, (int)contents.len);
 	if (!bio)
 		return -ENOMEM;
 	ERR_clear_error();
@@ -180,12 +177,27 @@ int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err)
 		return err_set(err, PEM_FAULT,
 			       "%s: the key is encrypted with a password; a key without one is "
 			       "needed (openssl pkey -in FILE -out FILE)",
-			       file);
+			       name);
 	}
 	if (!key)
-		return err_set(err, PEM_FAULT, "%s: holds no PEM private key (%s)", file,
+		return err_set(err, PEM_FAULT, "%s: holds no PEM private key (%s)", name,
 			       crypto_reason());
 	ERR_clear_error();
 	*ret = key;
 	return 0;
+}
+
+int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err)
+{
+	cleanup_contents struct contents contents = { 0 };
+	int r = load(file, &contents, err);
+
+	if (r)
+		return r;
+	if (contents.mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH))
+		return err_set(err, PEM_FAULT,
+			       "%s: others than its owner may read or change it (mode %04o): "
+			       "chmod 600 %s",
+			       file, (unsigned int)(contents.mode & 07777), file);
+	return pem_parse_key(file, (const char *)contents.bytes, contents.len, ret, err);
 }

@@ -27,9 +27,11 @@ LAYERS = {
     "tls": {"base", "limits"},
     "kern": {"base", "limits", "loop", "tls"},
     "pki": {"base", "limits", "kafka", "tls"},
-    "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "proxy_protocol", "tls", "kern", "pki"},
-    "admin": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane"},
-    "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "dataplane", "admin"},
+    "control": {"base", "limits", "config", "tls", "pki"},
+    "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "proxy_protocol", "tls", "kern", "pki",
+                  "control"},
+    "admin": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "control", "dataplane"},
+    "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "control", "dataplane", "admin"},
 }
 # Headers of libraries that only some folders may use.
 LIBRARY_HOMES = [
