@@ -13,6 +13,8 @@
 #include "base/cidr.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "config/control.h"
+#include "config/values.h"
 #include "limits/clients.h"
 
 /* Where proxy and operator meet if nobody says otherwise. */
@@ -54,18 +56,6 @@ enum config_token_algorithm { CONFIG_EDDSA, CONFIG_ES256, CONFIG_RS256 };
 enum config_name_source { CONFIG_NAME_CN, CONFIG_NAME_URI, CONFIG_NAME_DNS, CONFIG_NAME_COUNT };
 enum config_overflow { CONFIG_OVERFLOW_PERMISSIVE, CONFIG_OVERFLOW_DENY };
 
-/* Where something stands in the file, from 1, so that later checks can point at it. For a key that
- * is not in the file: where its section starts. */
-struct config_mark {
-	unsigned int line, column;
-};
-
-struct config_strings {
-	char **items;
-	size_t count;
-	struct config_mark *marks; /* one an item */
-};
-
 /* A rule matches when each pattern that it has (not NULL) matches: fnmatch(3) globs on the peer's
  * verified names. */
 struct config_rule {
@@ -92,13 +82,17 @@ struct config_issuers {
 	size_t count;
 };
 
+enum config_roots_from { CONFIG_ROOTS_FROM_FILES, CONFIG_ROOTS_FROM_VAULT };
+
 struct config_tls_marks {
-	struct config_mark certificate, key, roots, alpn, server_name;
+	struct config_mark certificate, key, certificate_from, roots, roots_from, alpn, server_name;
 };
 
 struct config_tls {
 	char *certificate, *key;
+	char *certificate_from; /* name of one of `certificates`, instead of the two; NULL: none */
 	struct config_strings roots;
+	enum config_roots_from roots_from; /* beside the files of `roots` */
 	enum config_tls_version min_version;
 	enum config_cipher ciphers[CONFIG_CIPHER_COUNT]; /* in order of preference */
 	size_t cipher_count;
@@ -264,16 +258,25 @@ struct config {
 	struct config_metrics metrics;
 	struct config_admin admin;
 	struct config_identity_keys identity;
+	struct config_vault vault;
+	struct config_consul consul;
+	struct config_certificates certificates;
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_marks marks;
+	unsigned int more_refs; /* atomic */
 };
 
 /* Whether the section `kafka` is in the file. */
 bool config_kafka_chosen(const struct config_listener *listener);
+/* The one of this name, or NULL. */
+const struct config_certificate *config_certificate(const struct config *config, const char *name);
+
 /* Whether metrics.listen is in the file; else it is the default. */
 bool config_metrics_chosen(const struct config_metrics *metrics);
-/* Frees all strings and the struct; NULL is fine. */
+struct config *config_ref(struct config *config); /* any thread */
+/* Gives a reference back; the last one frees all strings and the struct. NULL is fine. Any thread.
+ */
 void config_free(struct config *config);
 
 #endif

@@ -109,7 +109,7 @@ struct config_certificates {
 int config_url_parse(const char *url, bool *ret_https, struct endpoint *ret);
 
 struct config_problems;
-/* Contradictions within the sections; `agent`: certificates need not be used by a listener. */
+/* Contradictions within and between the sections. */
 void config_control_verify(const struct config_vault *vault, const struct config_consul *consul,
 			   const struct config_certificates *certificates,
 			   struct config_problems *problems);

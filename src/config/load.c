@@ -247,7 +247,7 @@ int config_load_for_check(const char *file, struct config **ret_config,
 	return load(file, true, ret_config, problems);
 }
 
-static void strings_fini(struct config_strings *strings)
+void config_strings_fini(struct config_strings *strings)
 {
 	for (size_t i = 0; i < strings->count; i++)
 		free(strings->items[i]);
@@ -270,8 +270,8 @@ static void issuers_fini(struct config_issuers *issuers)
 {
 	for (size_t i = 0; i < issuers->count; i++) {
 		free(issuers->items[i].name);
-		strings_fini(&issuers->items[i].root_cns);
-		strings_fini(&issuers->items[i].keys);
+		config_strings_fini(&issuers->items[i].root_cns);
+		config_strings_fini(&issuers->items[i].keys);
 	}
 	free(issuers->items);
 }
@@ -283,15 +283,16 @@ static void listener_fini(struct config_listener *l)
 	free(l->upstream_text);
 	free(l->tls.certificate);
 	free(l->tls.key);
-	strings_fini(&l->tls.roots);
-	strings_fini(&l->tls.alpn);
+	free(l->tls.certificate_from);
+	config_strings_fini(&l->tls.roots);
+	config_strings_fini(&l->tls.alpn);
 	free(l->tls.server_name);
 	rules_fini(&l->allow);
 	rules_fini(&l->deny);
 	free(l->proxy_protocol.accept_from.items);
 	free(l->kafka.issuer);
 	free(l->kafka.audience);
-	strings_fini(&l->kafka.principal_rules);
+	config_strings_fini(&l->kafka.principal_rules);
 	issuers_fini(&l->issuers);
 }
 
@@ -319,13 +320,33 @@ bool config_metrics_chosen(const struct config_metrics *metrics)
 	       marks->listen.column != marks->start.column;
 }
 
+const struct config_certificate *config_certificate(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->certificates.count; i++) {
+		const struct config_certificate *c = &config->certificates.items[i];
+
+		if (c->name && strcmp(c->name, name) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+struct config *config_ref(struct config *config)
+{
+	__atomic_add_fetch(&config->more_refs, 1, __ATOMIC_RELAXED);
+	return config;
+}
+
 void config_free(struct config *config)
 {
-	if (!config)
+	if (!config || __atomic_fetch_sub(&config->more_refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	for (size_t i = 0; i < config->listener_count; i++)
 		listener_fini(&config->listeners[i]);
 	free(config->listeners);
+	config_vault_fini(&config->vault);
+	config_consul_fini(&config->consul);
+	config_certificates_fini(&config->certificates);
 	free(config->audit.file);
 	free(config->identity.directory);
 	free(config->user);
@@ -335,6 +356,6 @@ void config_free(struct config *config)
 	clients_fini(config->clients.groups, config->clients.group_count);
 	free(config->metrics.listen_text);
 	free(config->admin.socket);
-	strings_fini(&config->admin.allow_uids);
+	config_strings_fini(&config->admin.allow_uids);
 	free(config);
 }

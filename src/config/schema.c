@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "config/schema_control.h"
 #include "limits/limits.h"
 #include "limits/pattern.h"
 
-#define PATH_BYTES_MAX 4095
 /* sun_path, without its NUL and the ".new" of a proxy that replaces another. */
 #define ADMIN_SOCKET_BYTES_MAX 103
 /* RFC 7301 would allow 255; no registered protocol comes near, and logs hold this many. */
@@ -75,6 +75,12 @@ static const struct schema_word role_words[] = {
 static const struct schema_word version_words[] = {
 	{ "1.2", CONFIG_TLS_1_2 },
 	{ "1.3", CONFIG_TLS_1_3 },
+	{ NULL, 0 },
+};
+
+static const struct schema_word roots_from_words[] = {
+	{ "files", CONFIG_ROOTS_FROM_FILES },
+	{ "vault", CONFIG_ROOTS_FROM_VAULT },
 	{ NULL, 0 },
 };
 
@@ -201,7 +207,7 @@ static const struct schema_key tls_keys[] = {
 	  AT(struct config_tls, certificate),
 	  MARK(struct config_tls, certificate),
 	  .max = PATH_BYTES_MAX,
-	  .help = "PEM file: our certificate, its intermediates after it; front needs it" },
+	  .help = "PEM file: our certificate, its intermediates after it" },
 	{ .name = "key",
 	  .kind = SCHEMA_PATH,
 
@@ -209,14 +215,27 @@ static const struct schema_key tls_keys[] = {
 	  MARK(struct config_tls, key),
 	  .max = PATH_BYTES_MAX,
 	  .help = "PEM file: the certificate's private key, readable by its owner only" },
+	{ .name = "certificate_from",
+	  .kind = SCHEMA_TEXT,
+	  AT(struct config_tls, certificate_from),
+	  MARK(struct config_tls, certificate_from),
+	  .min = 1,
+	  .max = CERTIFICATE_NAME_MAX,
+	  .help = "instead of the two: the name of one of `certificates`" },
 	{ .name = "roots",
 	  .kind = SCHEMA_PATHS,
-	  .required = true,
 	  AT(struct config_tls, roots),
 	  MARK(struct config_tls, roots),
 	  .min = 1,
 	  .max = ROOTS_MAX,
 	  .help = "PEM files: the roots that a peer's certificate must come from" },
+	{ .name = "roots_from",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_tls, roots_from),
+	  MARK(struct config_tls, roots_from),
+	  .words = roots_from_words,
+	  .preset = "files",
+	  .help = "vault: the CAs that Consul or vault.issuer names are trusted, too" },
 	{ .name = "min_version",
 	  .kind = SCHEMA_WORD,
 	  AT(struct config_tls, min_version),
@@ -725,6 +744,23 @@ static const struct schema_key root_keys[] = {
 	  AT(struct config, metrics),
 	  .section = &metrics_section,
 	  .help = "numbers and health for monitoring" },
+	{ .name = "vault",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config, vault),
+	  .section = &schema_vault,
+	  .help = "Vault or OpenBao, which issues certificates" },
+	{ .name = "consul",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config, consul),
+	  .section = &schema_consul,
+	  .help = "Consul, one key of which says which CAs are in force" },
+	{ .name = "certificates",
+	  .kind = SCHEMA_SECTIONS,
+	  AT(struct config, certificates.items),
+	  .count_offset = offsetof(struct config, certificates.count),
+	  .max = CERTIFICATES_MAX,
+	  .section = &schema_certificate,
+	  .help = "certificates that are issued and renewed by themselves" },
 };
 
 const struct schema_section schema_root = { SECTION_OF(root_keys), .bytes = sizeof(struct config) };

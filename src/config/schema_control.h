@@ -7,8 +7,8 @@
 
 #include "config/schema.h"
 
-extern const struct schema_section schema_vault;	/* of a struct config_vault */
-extern const struct schema_section schema_consul;	/* … config_consul */
+extern const struct schema_section schema_vault;       /* of a struct config_vault */
+extern const struct schema_section schema_consul;      /* … config_consul */
 extern const struct schema_section schema_certificate; /* … config_certificate */
 
 #endif

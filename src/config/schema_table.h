@@ -7,6 +7,8 @@
 #include "config/config.h"
 #include "config/schema.h"
 
+#define PATH_BYTES_MAX 4095
+
 #define AT(type, field)	  .offset = offsetof(type, field), .width = sizeof(((type *)NULL)->field)
 #define MARK(type, field) .mark_offset = offsetof(type, marks.field)
 #define SECTION_OF(table) .keys = table, .key_count = ARRAY_SIZE(table)

@@ -86,16 +86,46 @@ static void verify_pair_of_files(const struct config_listener *l, size_t index,
 	const struct config_tls_marks *marks = &l->tls.marks;
 	bool front = l->role == CONFIG_ROLE_FRONT;
 
+	if (!is_absent(l, marks->certificate_from)) {
+		if (l->tls.certificate || l->tls.key)
+			config_error_add(problems, marks->certificate_from,
+					 key_path(index, "tls.certificate_from").text,
+					 "there are files already: leave out certificate and key, "
+					 "or this");
+		return;
+	}
 	if (!l->tls.certificate && !l->tls.key && front && is_absent(l, marks->certificate) &&
 	    is_absent(l, marks->key))
 		config_error_add(problems, l->marks.tls, key_path(index, "tls.certificate").text,
-				 "missing: a front must show a certificate (and tls.key its key)");
+				 "missing: a front must show a certificate (and tls.key its key; "
+				 "or tls.certificate_from says where it comes from)");
 	if (!l->tls.certificate && l->tls.key && is_absent(l, marks->certificate))
 		config_error_add(problems, marks->key, key_path(index, "tls.certificate").text,
 				 "missing: there is a key without a certificate");
 	if (l->tls.certificate && !l->tls.key && is_absent(l, marks->key))
 		config_error_add(problems, marks->certificate, key_path(index, "tls.key").text,
 				 "missing: a certificate is of no use without its private key");
+}
+
+/* Where certificate and roots come from, if not from files. */
+static void verify_origin(const struct config *config, const struct config_listener *l,
+			  size_t index, struct config_problems *problems)
+{
+	const struct config_tls *tls = &l->tls;
+
+	if (tls->certificate_from && !config_certificate(config, tls->certificate_from))
+		config_error_add(problems, tls->marks.certificate_from,
+				 key_path(index, "tls.certificate_from").text,
+				 "'%s' is none of certificates", tls->certificate_from);
+	if (tls->roots_from == CONFIG_ROOTS_FROM_VAULT && !config->vault.address)
+		config_error_add(problems, tls->marks.roots_from,
+				 key_path(index, "tls.roots_from").text,
+				 "there is no section vault to get them from");
+	if (tls->roots_from == CONFIG_ROOTS_FROM_FILES && !tls->roots.count &&
+	    is_absent(l, tls->marks.roots))
+		config_error_add(problems, l->marks.tls, key_path(index, "tls.roots").text,
+				 "missing: PEM files of the roots that a peer's certificate must "
+				 "come from (or roots_from: vault)");
 }
 
 /* The name that is expected in the upstream's certificate, or that clients must ask for. */
@@ -119,11 +149,13 @@ static void verify_server_name(const struct config_listener *l, size_t index,
 				 "handshake would be refused");
 }
 
-static void verify_tls(const struct config_listener *l, size_t index,
-		       struct config_problems *problems)
+static void verify_tls(const struct config *config, size_t index, struct config_problems *problems)
 {
+	const struct config_listener *l = &config->listeners[index];
+
 	if (!l->marks.tls.line)
 		return;
+	verify_origin(config, l, index, problems);
 	verify_pair_of_files(l, index, problems);
 	verify_server_name(l, index, problems);
 	for (size_t i = 0; i < l->tls.alpn.count; i++)
@@ -322,12 +354,13 @@ void config_verify(const struct config *config, struct config_problems *problems
 	verify_penalties(&config->penalties, problems);
 	config_verify_clients(&config->clients, problems);
 	verify_identity(&config->identity, problems);
+	config_control_verify(&config->vault, &config->consul, &config->certificates, problems);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *l = &config->listeners[i];
 
 		verify_listen(l, i, problems);
 		verify_upstream(l, i, problems);
-		verify_tls(l, i, problems);
+		verify_tls(config, i, problems);
 		verify_transport(l, i, problems);
 		verify_limits(l, i, problems);
 		verify_proxy_protocol(l, i, problems);

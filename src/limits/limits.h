@@ -25,6 +25,13 @@
 #define PENALTY_SOURCES_MAX    (16 * 1024 * 1024)
 #define ADMIN_UIDS_MAX	       64
 
+/* The control plane: what servers may make us hold, and how often they are asked. */
+#define CERTIFICATES_MAX	  256
+#define CERTIFICATE_NAME_MAX	  64 /* bytes */
+#define CONTROL_ANSWER_BYTES_MAX  (1024 * 1024)
+#define CONSUL_QUERIES_PER_SECOND 2	      /* however fast the answers come */
+#define CREDENTIAL_FILE_BYTES_MAX (64 * 1024) /* tokens, secret ids */
+
 #define HEALTH_CONDITIONS_MAX 512
 #define HEALTH_WORKER_MS      2000 /* a worker that takes longer to answer is silent */
 /* What an operator may ask of running workers at once. */
