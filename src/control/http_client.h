@@ -32,6 +32,7 @@ struct http_call {
 	struct http_header headers[HTTP_CLIENT_HEADERS_MAX];
 	const char *body;    /* JSON; NULL: none. Copied, and the copy wiped at the end */
 	uint64_t timeout_ms; /* from now to the last byte */
+	bool fresh;	     /* over a connection of its own, for which our files are read again */
 	size_t answer_bytes_max;
 };
 
@@ -59,7 +60,8 @@ struct http_transfer *http_client_start(struct http_client *client, const struct
 /* `done` will not be called. NULL is fine. */
 void http_client_cancel(struct http_transfer *transfer);
 
-/* Waits at most `wait_ms`, for http_client_wake() or one of `fds`, and calls back what is done. */
+/* Waits at most `wait_ms`, for http_client_wake() or one of `fds` to be readable, and calls back
+ * what is done. */
 void http_client_turn(struct http_client *client, struct pollfd *fds, size_t fd_count,
 		      unsigned int wait_ms);
 void http_client_wake(struct http_client *client); /* any thread */

@@ -380,6 +380,21 @@ int pki_credential_parse(const char *certificates_pem, const char *key_pem, cons
 	return make(certificates, key, roots_pem, ret, err);
 }
 
+int pki_credential_load(const char *certificate_file, const char *key_file,
+			struct pki_credential **ret, struct err_text *err)
+{
+	cleanup_stack STACK_OF(X509) *certificates = NULL;
+	cleanup_key EVP_PKEY *key = NULL;
+	int r = pem_load_certificates(certificate_file, CERTIFICATE_DEPTH_MAX + 2, &certificates,
+				      err);
+
+	if (r == 0)
+		r = pem_load_key(key_file, &key, err);
+	if (r)
+		return r == PEM_FAULT ? PKI_FAULT_UNREADABLE : r;
+	return make(certificates, key, NULL, ret, err);
+}
+
 int pki_credential_check(const struct pki_credential *credential, const char *roots_pem,
 			 struct err_text *err)
 {

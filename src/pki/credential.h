@@ -53,6 +53,9 @@ int pki_credential_new(const struct pki_request *request, const char *certificat
 /* Of a certificate with its chain, and its key, in one text or two. */
 int pki_credential_parse(const char *certificates_pem, const char *key_pem, const char *roots_pem,
 			 struct pki_credential **ret, struct err_text *err);
+/* The same of files; others than its owner may not touch the key's. */
+int pki_credential_load(const char *certificate_file, const char *key_file,
+			struct pki_credential **ret, struct err_text *err);
 /* Whether it chains to one of the roots, and is within its time: 0, or a pki_fault with `err`. */
 int pki_credential_check(const struct pki_credential *credential, const char *roots_pem,
 			 struct err_text *err);

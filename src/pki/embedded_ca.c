@@ -83,6 +83,7 @@ static int check_request(const struct embedded_ca_request *request, struct err_t
 	return pki_cn_check(subject->cn, err);
 }
 
+/* `name` NULL: the certificate lies in no file. */
 static int index_append(struct store *store, const char *kind, const char *cn, const char *name,
 			const X509 *cert, struct err_text *err)
 {
@@ -96,8 +97,10 @@ static int index_append(struct store *store, const char *kind, const char *cn, c
 	pki_time_text(pki_time_seconds(X509_get0_notAfter(cert)), end);
 	fprintf(out, "{\"serial\":\"%s\",\"cn\":", serial);
 	json_write_string(out, cn);
-	fprintf(out, ",\"not_after\":\"%s\",\"kind\":\"%s\",\"file\":\"%s.crt\"}\n", end, kind,
-		name);
+	fprintf(out, ",\"not_after\":\"%s\",\"kind\":\"%s\"", end, kind);
+	if (name)
+		fprintf(out, ",\"file\":\"%s.crt\"", name);
+	fputs("}\n", out);
 	if (fclose(out) != 0)
 		return err_set(err, -ENOMEM, "no memory");
 	return store_append(store, INDEX, line, err);
@@ -317,6 +320,61 @@ int embedded_ca_issue(const struct embedded_ca_request *request, struct embedded
 		r = store_open(&store, request->dir, false, err);
 	if (r == 0)
 		r = issue_in(&store, request, name, ret, err);
+	store_close(&store);
+	return r;
+}
+
+static char *certificate_text(X509 *certificate)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *bytes, *text = NULL;
+	long len;
+
+	if (bio && PEM_write_bio_X509(bio, certificate)) {
+		len = BIO_get_mem_data(bio, &bytes);
+		text = strndup(bytes, (size_t)len);
+	}
+	BIO_free(bio);
+	return text;
+}
+
+static int sign_in(struct store *store, const struct pki_subject *subject, EVP_PKEY *key,
+		   char **ret_certificate, char **ret_root, struct err_text *err)
+{
+	struct issuer issuer = { 0 };
+	cleanup_free char *certificate = NULL, *root = NULL;
+	X509 *cert;
+	int r = issuer_load(store, &issuer, err);
+
+	if (r < 0)
+		return r;
+	cert = pki_leaf_new(subject, key, issuer.certificate, issuer.key, err);
+	r = cert ? index_append(store, "leaf", subject->cn, NULL, cert, err) : -EIO;
+	if (r == 0) {
+		certificate = certificate_text(cert);
+		root = certificate_text(issuer.certificate);
+		r = certificate && root ? 0 : err_set(err, -ENOMEM, "no memory");
+	}
+	X509_free(cert);
+	issuer_fini(&issuer);
+	if (r < 0)
+		return r;
+	*ret_certificate = TAKE_PTR(certificate);
+	*ret_root = TAKE_PTR(root);
+	return 0;
+}
+
+int embedded_ca_sign(const char *dir, const struct pki_subject *subject, EVP_PKEY *key,
+		     char **ret_certificate, char **ret_root, struct err_text *err)
+{
+	const struct embedded_ca_request request = { .dir = dir, .subject = *subject };
+	struct store store = { .fd = -1 };
+	int r = check_request(&request, err);
+
+	if (r == 0)
+		r = store_open(&store, dir, false, err);
+	if (r == 0)
+		r = sign_in(&store, subject, key, ret_certificate, ret_root, err);
 	store_close(&store);
 	return r;
 }

@@ -41,6 +41,10 @@ int embedded_ca_create(const struct embedded_ca_request *request, struct embedde
 /* Makes a certificate and its key. 0 or -errno with `err` (-ENOENT: no CA in the directory). */
 int embedded_ca_issue(const struct embedded_ca_request *request, struct embedded_ca_result *ret,
 		      struct err_text *err);
+/* Signs for a key that the caller holds: the certificate and the CA's own, as PEM, to be freed.
+ * Nothing is written but the index. */
+int embedded_ca_sign(const char *dir, const struct pki_subject *subject, EVP_PKEY *key,
+		     char **ret_certificate, char **ret_root, struct err_text *err);
 /* A file base for a CN: what could leave the directory or hide the file is replaced by '_'. */
 void embedded_ca_file_name(const char *cn, char *ret, size_t size);
 
