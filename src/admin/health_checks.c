@@ -118,6 +118,8 @@ static void take_certificate(enum tls_certificate_role role, const struct peer *
 void certificate_ends_of(const struct route *route, struct certificate_ends *ret)
 {
 	*ret = (struct certificate_ends){ 0 };
+	if (!route->tls)
+		return;
 	/* Without memory some are missing: there will be another time. */
 	(void)tls_context_visit_certificates(route->tls, take_certificate, ret);
 }
@@ -174,7 +176,8 @@ static void check_route(const struct route *route, void *arg)
 	if (route->config->ktls == CONFIG_KTLS_AUTO && !route->use_ktls_13)
 		health_set(round->health, HEALTH_KTLS_NOT_IN_USE, route->config->name, "%s",
 			   route->transport_why);
-	(void)tls_context_visit_certificates(route->tls, check_certificate, &certificates);
+	if (route->tls)
+		(void)tls_context_visit_certificates(route->tls, check_certificate, &certificates);
 }
 
 static void check_reload(struct health *health, struct proxy *proxy)

@@ -177,6 +177,8 @@ static void write_certificates(const struct scrape *scrape, const struct route *
 	};
 	struct first_certificates first = { 0 };
 
+	if (!route->tls)
+		return;
 	/* Without memory some are missing. */
 	tls_context_visit_certificates(route->tls, keep_first, &first);
 	for (int i = 0; i < ROLE_COUNT; i++) {

@@ -127,7 +127,7 @@ struct config_proxy_protocol {
 struct config_kafka {
 	enum config_identity identity;
 	char *issuer, *audience;
-	uint64_t token_lifetime_ms; /* 0: as long as the certificate */
+	uint64_t token_lifetime_ms;	       /* 0: as long as the certificate */
 	struct config_strings principal_rules; /* none: DEFAULT */
 	struct {
 		struct config_mark identity;

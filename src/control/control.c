@@ -268,13 +268,18 @@ static unsigned int wait_of(uint64_t due_ns, unsigned int wait_ms)
 				 (uint64_t)MIN(wait_ms, (unsigned int)WAIT_MS_MAX));
 }
 
+void control_tell_kept(struct control *control)
+{
+	issuers_tell_loaded(control);
+	certificates_tell_loaded(control);
+}
+
 void control_turn(struct control *control, struct pollfd *fds, size_t fd_count,
 		  unsigned int wait_ms)
 {
 	uint64_t now_ns = clock_monotonic_ns(), due_ns = UINT64_MAX;
 
-	issuers_tell_loaded(control);
-	certificates_tell_loaded(control);
+	control_tell_kept(control);
 	if (control->vault)
 		due_ns = MIN(due_ns, vault_turn(control->vault,
 						certificates_need_vault(control, now_ns), now_ns));

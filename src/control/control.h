@@ -51,12 +51,14 @@ struct control_options {
 	uint64_t seed;	  /* 0: a random one; spreads instances in time */
 };
 
-/* 0, or -errno with `err`. Loads what is kept on disk: events for it come with the first turn. */
+/* 0, or -errno with `err`. Loads what is kept on disk. */
 int control_new(const struct control_options *options, const struct control_events *events,
 		struct control **ret, struct err_text *err);
 /* Cuts whatever is under way. NULL is fine. */
 void control_free(struct control *control);
 
+/* Tells of what is kept on disk; the first turn does so too. */
+void control_tell_kept(struct control *control);
 /* Does what is due, then waits for the network, for at most `wait_ms`, for control_wake(), or for
  * one of `fds` (as poll(2); may be 0). */
 void control_turn(struct control *control, struct pollfd *fds, size_t fd_count,

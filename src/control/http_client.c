@@ -329,20 +329,13 @@ static void finish(struct http_transfer *transfer, CURLcode code)
 	transfer_free(transfer);
 }
 
-void http_client_turn(struct http_client *client, struct pollfd *fds, size_t fd_count,
-		      unsigned int wait_ms)
+/* Moves what can move, and calls back what is done by that. Whether there was any. */
+static bool perform(struct http_client *client)
 {
-	struct curl_waitfd extra[FDS_MAX];
 	CURLMsg *message;
 	int running, left;
+	bool any = false;
 
-	fd_count = MIN(fd_count, (size_t)FDS_MAX);
-	for (size_t i = 0; i < fd_count; i++)
-		extra[i] = (struct curl_waitfd){ .fd = fds[i].fd, .events = CURL_WAIT_POLLIN };
-	curl_multi_perform(client->multi, &running);
-	curl_multi_poll(client->multi, extra, (unsigned int)fd_count, (int)wait_ms, NULL);
-	for (size_t i = 0; i < fd_count; i++)
-		fds[i].revents = extra[i].revents & CURL_WAIT_POLLIN ? POLLIN : 0;
 	curl_multi_perform(client->multi, &running);
 	while ((message = curl_multi_info_read(client->multi, &left))) {
 		struct http_transfer *transfer = NULL;
@@ -351,7 +344,26 @@ void http_client_turn(struct http_client *client, struct pollfd *fds, size_t fd_
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
 		finish(transfer, message->data.result);
+		any = true;
 	}
+	return any;
+}
+
+void http_client_turn(struct http_client *client, struct pollfd *fds, size_t fd_count,
+		      unsigned int wait_ms)
+{
+	struct curl_waitfd extra[FDS_MAX];
+
+	fd_count = MIN(fd_count, (size_t)FDS_MAX);
+	for (size_t i = 0; i < fd_count; i++)
+		extra[i] = (struct curl_waitfd){ .fd = fds[i].fd, .events = CURL_WAIT_POLLIN };
+	/* What is done already may be what others wait for. */
+	if (perform(client))
+		wait_ms = 0;
+	curl_multi_poll(client->multi, extra, (unsigned int)fd_count, (int)wait_ms, NULL);
+	for (size_t i = 0; i < fd_count; i++)
+		fds[i].revents = extra[i].revents & CURL_WAIT_POLLIN ? POLLIN : 0;
+	perform(client);
 }
 
 void http_client_wake(struct http_client *client)

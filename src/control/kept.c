@@ -39,7 +39,7 @@ static int save(const struct control *control, const char *name, mode_t mode, co
 {
 	const struct store_file file = { name, mode, text, strlen(text) };
 	struct store store = { .fd = -1 };
-	int r = store_open(&store, folder(control), true, err);
+	int r = store_open(&store, folder(control), false, err);
 
 	if (r == 0)
 		r = store_write(&store, &file, 1, true, err);
@@ -212,6 +212,10 @@ void kept_load(struct control *control)
 {
 	if (!folder(control))
 		return;
+	/* Before rights are given up, which go by folders that are there. */
+	if (mkdir(folder(control), 0700) < 0 && errno != EEXIST)
+		log_msg(LOG_ERROR, "keep_failed", "can not make the folder %s: %s", folder(control),
+			strerror(errno));
 	load_trust(control);
 	for (size_t i = 0; i < control->managed_count; i++)
 		load_certificate(&control->managed[i]);

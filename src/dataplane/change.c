@@ -14,7 +14,7 @@ int change_prepare(struct proxy *proxy, struct config *config, struct change *re
 		   struct err_text *err)
 {
 	struct change change = { .plan_count = 0 };
-	int r = snapshot_new(config, proxy->snapshot, &change.snapshot, err);
+	int r = snapshot_new(config, proxy->snapshot, proxy->supply, &change.snapshot, err);
 
 	if (r < 0) {
 		config_free(config);

@@ -64,6 +64,46 @@ static void plan_sockets(const struct config_listener *listener, struct sandbox_
 		sandbox_allow_port(plan, DNS_PORT, false);
 }
 
+/* A server of the control plane: its port, how its name is found, and what we show it. */
+static void plan_server(const char *address, const struct config_server_tls *tls,
+			struct sandbox_plan *plan)
+{
+	struct endpoint endpoint;
+	bool https;
+
+	if (!address || config_url_parse(address, &https, &endpoint) < 0)
+		return;
+	sandbox_allow_port(plan, endpoint.port, false);
+	if (is_name(&endpoint))
+		sandbox_allow_port(plan, DNS_PORT, false);
+	sandbox_allow_path(plan, tls->ca, SANDBOX_READ_REPLACED);
+	sandbox_allow_path(plan, tls->client_certificate, SANDBOX_READ_REPLACED);
+	sandbox_allow_path(plan, tls->client_key, SANDBOX_READ_REPLACED);
+}
+
+static void plan_control(const struct config *config, struct sandbox_plan *plan)
+{
+	const struct config_vault *vault = &config->vault;
+	const struct config_vault_auth *auth = &vault->auth;
+
+	plan_server(vault->address, &vault->tls, plan);
+	plan_server(config->consul.address, &config->consul.tls, plan);
+	sandbox_allow_path(plan, config->consul.token_file, SANDBOX_READ_REPLACED);
+	sandbox_allow_path(plan, auth->token_file, SANDBOX_READ_REPLACED);
+	sandbox_allow_path(plan, auth->role_id_file, SANDBOX_READ_REPLACED);
+	sandbox_allow_path(plan, auth->secret_id_file, SANDBOX_READ_REPLACED);
+	if (vault->address && auth->method == CONFIG_VAULT_KUBERNETES)
+		sandbox_allow_path(plan, auth->jwt_file, SANDBOX_READ_REPLACED);
+	sandbox_allow_path(plan, vault->persist, SANDBOX_STORE);
+	for (size_t i = 0; i < config->certificates.count; i++) {
+		const struct config_certificate *c = &config->certificates.items[i];
+
+		sandbox_allow_path(plan, c->certificate, SANDBOX_READ_REPLACED);
+		sandbox_allow_path(plan, c->key, SANDBOX_READ_REPLACED);
+		sandbox_allow_path(plan, c->dir, SANDBOX_STORE);
+	}
+}
+
 /* It has been made by now, or there is none. */
 static void plan_default_admin_socket(struct sandbox_plan *plan)
 {
@@ -85,6 +125,7 @@ static void make_plan(const struct config *config, struct sandbox_plan *plan)
 	/* After an upgrade the successor takes it when its predecessor has gone. */
 	if (config->metrics.listen.port)
 		sandbox_allow_port(plan, config->metrics.listen.port, true);
+	plan_control(config, plan);
 	for (size_t i = 0; i < config->listener_count; i++) {
 		plan_files(&config->listeners[i], plan);
 		plan_sockets(&config->listeners[i], plan);

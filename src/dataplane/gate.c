@@ -123,6 +123,8 @@ enum close_reason gate_check_load(struct gate *gate, struct route *route, uint64
 	uint64_t per_second = route->config->limits.accepts_per_second;
 	uint64_t memory_max = atomic_load_explicit(&gate->memory_max, memory_order_relaxed);
 
+	if (route->awaiting)
+		return CLOSE_AWAITING_CERTIFICATE;
 	if (per_second && !rate_take(&route->state->accept_rate, per_second, now_ns))
 		return CLOSE_LIMIT_ACCEPT_RATE;
 	if (memory_max && gate_held(gate) >= memory_max)

@@ -36,6 +36,8 @@
 
 #define RESOLVE_PERIOD_NS (30 * NSEC_PER_SEC)
 #define TRIM_PERIOD_NS	  (5 * NSEC_PER_SEC)
+#define SUPPLY_START_MS	  2000 /* that a start waits for certificates that are not on disk */
+#define SUPPLY_UPGRADE_MS 10000
 
 static void raise_limits(void)
 {
@@ -123,6 +125,9 @@ static int start_threads(struct proxy *proxy, const struct config *config, struc
 		r = identity_open(&config->identity, &proxy->identity, err);
 	if (r < 0)
 		return r;
+	r = supply_start(proxy->supply, proxy->audit);
+	if (r < 0)
+		return err_set(err, r, "can not start a thread: %s", strerror(-r));
 	for (; proxy->started_count < proxy->worker_count; proxy->started_count++) {
 		struct worker *worker = proxy->workers[proxy->started_count];
 
@@ -208,10 +213,36 @@ struct clients *proxy_clients(const struct proxy *proxy)
 	return gate_clients(proxy->gate);
 }
 
-bool proxy_ready(const struct proxy *proxy, struct err_text *ret_why)
+struct control *proxy_control(const struct proxy *proxy)
 {
+	return supply_control(proxy->supply);
+}
+
+/* The name of a listener that can not take anybody in yet, or "". */
+struct waiting {
+	char listener[LISTENER_NAME_MAX + 1];
+};
+
+static void note_waiting(const struct route *route, void *arg)
+{
+	struct waiting *waiting = arg;
+
+	if (route->awaiting)
+		snprintf(waiting->listener, sizeof(waiting->listener), "%s", route->config->name);
+}
+
+bool proxy_ready(struct proxy *proxy, struct err_text *ret_why)
+{
+	struct waiting waiting = { "" };
+
 	if (proxy->drains) {
 		err_set(ret_why, 0, "draining: no new connections are taken");
+		return false;
+	}
+	proxy_visit_routes(proxy, note_waiting, &waiting);
+	if (waiting.listener[0]) {
+		err_set(ret_why, 0, "listener %s has no certificate, or no roots, yet",
+			waiting.listener);
 		return false;
 	}
 	return true;
@@ -412,6 +443,7 @@ void proxy_run(struct proxy *proxy)
 			on_signal(proxy);
 		if (fds[1].revents & POLLIN)
 			on_order(proxy);
+		reload_supplied(proxy);
 	} while (!proxy->drains || !workers_gone(proxy));
 	orders_end(&proxy->reloads, -ESHUTDOWN, "the proxy has stopped");
 	orders_end(&proxy->upgrade.orders, -ESHUTDOWN, "the proxy has stopped");
@@ -450,6 +482,11 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 		return r;
 	}
 	reload_watch(proxy, config);
+	r = supply_new(config, proxy->order_fd, &proxy->supply, err);
+	if (r < 0) {
+		config_free(config);
+		return r;
+	}
 	/* All sockets are bound before the first connection is taken. */
 	r = change_prepare(proxy, config, &change, err);
 	inherited_fini(&proxy->inherited);
@@ -460,10 +497,14 @@ static int start(struct proxy *proxy, struct config *config, struct err_text *er
 		change_discard(proxy, &change);
 		return r;
 	}
+	/* So that who has all servers at hand is ready from the start. Nobody is served meanwhile;
+	 * by the process that we replace, if there is one. */
+	supply_wait(proxy->supply, proxy_is_successor() ? SUPPLY_UPGRADE_MS : SUPPLY_START_MS);
 	change_apply(proxy, &change);
 	r = reload_started(proxy, err);
 	if (r < 0)
 		return r;
+	reload_supplied(proxy);
 	log_started(proxy);
 	upgrade_taken_over(proxy);
 	return 0;
@@ -512,6 +553,7 @@ void proxy_free(struct proxy *proxy)
 		;
 	for (unsigned int i = 0; i < proxy->worker_count; i++)
 		worker_free(proxy->workers[i]);
+	supply_free(proxy->supply);
 	audit_free(proxy->audit);
 	identity_free(proxy->identity);
 	listen_table_close(&proxy->table, NULL);

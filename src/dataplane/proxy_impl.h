@@ -15,6 +15,7 @@
 #include "dataplane/orders.h"
 #include "dataplane/proxy.h"
 #include "dataplane/snapshot.h"
+#include "dataplane/supply.h"
 #include "dataplane/watchdog.h"
 #include "dataplane/worker.h"
 #include "dataplane/worker_listen.h"
@@ -65,6 +66,8 @@ struct proxy {
 	struct inherited_sockets inherited; /* at start; empty later */
 	struct audit *audit;		    /* NULL: none */
 	struct identity *identity;	    /* NULL: brokers are told of nobody */
+	struct supply *supply;		    /* of certificates and roots; NULL: none */
+	bool supplied;			    /* it has brought something that no snapshot has yet */
 	struct gate *gate;
 	struct worker *workers[WORKERS_MAX];
 	unsigned int worker_count, started_count;
@@ -112,6 +115,9 @@ int reload_started(struct proxy *proxy, struct err_text *err);
 /* Reads the configuration and all its files again, and changes to it; or says why not, and all
  * stays as it was. */
 void reload(struct proxy *proxy);
+/* If the control plane has brought something: a new snapshot of the same configuration with it; if
+ * none can be made of that, the old one stays. */
+void reload_supplied(struct proxy *proxy);
 /* From here on the files of `config` are watched, if it wants that: before they are read. */
 void reload_watch(struct proxy *proxy, const struct config *config);
 /* Carries out what other threads have ordered. */

@@ -56,6 +56,8 @@
 	  "clients.unnamed: refuse, and the certificate has no CN")                                \
 	X(PENALTY, "penalty", "too many handshakes of this source have failed: see penalties")     \
 	X(PROXY_PROTOCOL, "proxy_protocol", "a PROXY protocol header that is missing or wrong")    \
+	X(AWAITING_CERTIFICATE, "awaiting_certificate",                                            \
+	  "the listener's certificate or roots have not come yet")                                 \
 	X(KTLS_UNAVAILABLE, "ktls_unavailable", "ktls: required, and the kernel refused")          \
 	X(BAD_RECORD_MAC, "bad_record_mac", "a record failed authentication")                      \
 	X(BAD_RECORD, "bad_record", "a record was malformed or not allowed here")                  \

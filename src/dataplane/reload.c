@@ -141,6 +141,8 @@ static void find_restart_keys(const struct proxy *proxy, const struct config *co
 		add_word(ret, RELOAD_KEYS_BYTES, "identity");
 	if (config->penalties.sources != proxy->at_start.penalty_sources)
 		add_word(ret, RELOAD_KEYS_BYTES, "penalties.sources");
+	if (!supply_fits(proxy->supply, config))
+		add_word(ret, RELOAD_KEYS_BYTES, "vault/consul/certificates");
 	if (config->metrics.listen.port != proxy->at_start.metrics.port ||
 	    strcmp(config->metrics.listen.host, proxy->at_start.metrics.host) != 0)
 		add_word(ret, RELOAD_KEYS_BYTES, "metrics.listen");
@@ -347,6 +349,28 @@ void reload(struct proxy *proxy)
 	}
 	pthread_mutex_unlock(&proxy->reload_state_mutex);
 	orders_done(&proxy->reloads, number, r, &err);
+}
+
+void reload_supplied(struct proxy *proxy)
+{
+	struct err_text err = { "" };
+	struct change change;
+
+	proxy->supplied = supply_changed(proxy->supply) || proxy->supplied;
+	/* Whoever takes over has a supply of its own. */
+	if (!proxy->supplied || proxy->drains || upgrade_under_way(proxy))
+		return;
+	proxy->supplied = false;
+	if (change_prepare(proxy, config_ref(proxy->snapshot->config), &change, &err) < 0) {
+		log_msg(LOG_ERROR, "supply_refused", "%s; what was in force stays", err.text);
+		return;
+	}
+	change_apply(proxy, &change);
+	wait_for_workers(proxy);
+	pthread_mutex_lock(&proxy->reload_state_mutex);
+	proxy->reload_state.generation = proxy->snapshot->generation;
+	pthread_mutex_unlock(&proxy->reload_state_mutex);
+	log_msg(LOG_DEBUG, "supplied", "new certificates or roots are in force");
 }
 
 void reload_on_order(struct proxy *proxy)

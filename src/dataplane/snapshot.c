@@ -28,7 +28,44 @@ static enum tls_cipher cipher_of(enum config_cipher cipher)
 	return map[cipher];
 }
 
-static int build_tls(struct route *route, struct err_text *err)
+/* What a listener gets from the control plane; both NULL if it wants nothing of it. */
+struct supplied {
+	struct pki_credential *credential;
+	struct trust *trust;
+	char *chain; /* certificate and chain as one text */
+	char name[CERTIFICATE_NAME_MAX + 32];
+};
+
+/* 1: something has not come yet. */
+static int take_supplied(const struct config_tls *tls, struct supply *supply, struct supplied *ret)
+{
+	if (tls->certificate_from) {
+		ret->credential = supply_credential(supply, tls->certificate_from);
+		if (!ret->credential)
+			return 1;
+		snprintf(ret->name, sizeof(ret->name), "certificate %s", tls->certificate_from);
+		if (asprintf(&ret->chain, "%s%s", ret->credential->certificate_pem,
+			     ret->credential->chain_pem) < 0) {
+			ret->chain = NULL;
+			return -ENOMEM;
+		}
+	}
+	if (tls->roots_from == CONFIG_ROOTS_FROM_VAULT) {
+		ret->trust = supply_trust(supply);
+		if (!ret->trust)
+			return 1;
+	}
+	return 0;
+}
+
+static void supplied_fini(struct supplied *supplied)
+{
+	pki_credential_unref(supplied->credential);
+	trust_unref(supplied->trust);
+	free(supplied->chain);
+}
+
+static int build_tls(struct route *route, const struct supplied *supplied, struct err_text *err)
 {
 	const struct config_tls *tls = &route->config->tls;
 	struct tls_context_params params = {
@@ -45,6 +82,13 @@ static int build_tls(struct route *route, struct err_text *err)
 	};
 	int r;
 
+	if (supplied->credential) {
+		params.certificate_file = params.key_file = supplied->name;
+		params.certificate_pem = supplied->chain;
+		params.key_pem = supplied->credential->key_pem;
+	}
+	if (supplied->trust)
+		params.roots_pem = supplied->trust->roots_pem;
 	for (size_t i = 0; i < tls->cipher_count; i++)
 		params.ciphers[i] = cipher_of(tls->ciphers[i]);
 	/* What is said if nothing better is: without memory there may be no words. */
@@ -68,6 +112,27 @@ static int build_principal_rules(struct route *route, struct err_text *err)
 	return r < 0 ? err_set(err, r, "listener %s: kafka.principal_rules[%zu]: %s",
 			       route->config->name, at, why.text)
 		     : 0;
+}
+
+/* Without what has not come yet there is no context, and nobody is let in. */
+static int supply_tls(struct route *route, struct supply *supply, struct err_text *err)
+{
+	struct supplied supplied = { 0 };
+	int r = -EINVAL;
+
+	if (!supply_serves(supply, route->config))
+		return err_set(err, r,
+			       "listener %s: its certificate or roots are new to this process: "
+			       "that needs a restart",
+			       route->config->name);
+	r = take_supplied(&route->config->tls, supply, &supplied);
+	route->awaiting = r > 0;
+	if (r == 0)
+		r = build_tls(route, &supplied, err);
+	else if (r < 0)
+		err_set(err, r, "out of memory");
+	supplied_fini(&supplied);
+	return MIN(r, 0);
 }
 
 /* Said at start and when it changes. */
@@ -155,7 +220,8 @@ static void inherit_addresses(struct route *route, struct route *previous)
 }
 
 /* route->config, ->snapshot and ->ktls are set. */
-static int route_init(struct route *route, struct route *previous, struct err_text *err)
+static int route_init(struct route *route, struct route *previous, struct supply *supply,
+		      struct err_text *err)
 {
 	int r;
 
@@ -165,7 +231,7 @@ static int route_init(struct route *route, struct route *previous, struct err_te
 	route->state = previous ? state_ref(previous->state) : state_new();
 	if (!route->state)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = build_tls(route, err);
+	r = supply_tls(route, supply, err);
 	if (r < 0)
 		return r;
 	r = build_principal_rules(route, err);
@@ -296,8 +362,8 @@ static void resolve_all(struct snapshot *snapshot)
 	}
 }
 
-int snapshot_new(struct config *config, struct snapshot *previous, struct snapshot **ret,
-		 struct err_text *err)
+int snapshot_new(struct config *config, struct snapshot *previous, struct supply *supply,
+		 struct snapshot **ret, struct err_text *err)
 {
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
 
@@ -321,7 +387,7 @@ int snapshot_new(struct config *config, struct snapshot *previous, struct snapsh
 		snapshot->route_count++;
 		r = route_init(route,
 			       previous ? snapshot_route(previous, route->config->name) : NULL,
-			       err);
+			       supply, err);
 		if (r < 0) {
 			snapshot_unref(snapshot);
 			return r;

@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "dataplane/lookup.h"
 #include "dataplane/stats.h"
+#include "dataplane/supply.h"
 #include "dataplane/upstream_probe.h"
 #include "kafka/principal_rules.h"
 #include "limits/limits.h"
@@ -67,6 +68,7 @@ struct route {
 	struct listener_state *state;
 	const struct config_listener *config; /* the snapshot's */
 	struct tls_context *tls;
+	bool awaiting; /* certificate or roots have not come yet: there is no `tls` */
 	struct principal_rules *principal_rules; /* NULL: no broker is told of anybody */
 	const struct ktls_support *ktls;	 /* the snapshot's */
 	bool use_ktls_13, use_ktls_12;
@@ -92,10 +94,11 @@ struct snapshot {
 	size_t route_count;
 };
 
-/* With one reference. Takes `config` if it succeeds. `previous` (NULL at start) hands on what goes
+/* With one reference. Takes `config` if it succeeds. `supply` (NULL: none) is what listeners with
+ * certificate_from or roots_from get theirs from. `previous` (NULL at start) hands on what goes
  * on: the states of listeners, addresses of upstreams. 0, or -errno with `err`. Control side. */
-int snapshot_new(struct config *config, struct snapshot *previous, struct snapshot **ret,
-		 struct err_text *err);
+int snapshot_new(struct config *config, struct snapshot *previous, struct supply *supply,
+		 struct snapshot **ret, struct err_text *err);
 struct snapshot *snapshot_ref(struct snapshot *snapshot); /* any thread */
 /* Any thread; the last reference frees it with its configuration. NULL is fine. */
 void snapshot_unref(struct snapshot *snapshot);

@@ -21,6 +21,9 @@ struct tls_context_params {
 	const char *certificate_file, *key_file;
 	const char *const *root_files;
 	size_t root_file_count;
+	/* PEM texts of those two, then the files' names are only for messages; and roots beside
+	 * those of files. NULL: none. */
+	const char *certificate_pem, *key_pem, *roots_pem;
 	uint16_t min_version;			   /* 0x0303, 0x0304 */
 	enum tls_cipher ciphers[TLS_CIPHER_COUNT]; /* in order of preference */
 	size_t cipher_count;

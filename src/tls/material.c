@@ -17,7 +17,8 @@
 #include "limits/limits.h"
 #include "tls/pem.h"
 
-#define DATE_BYTES 32
+#define DATE_BYTES   32
+#define ISSUERS_NAME "the issuers' roots"
 
 static void free_stack(STACK_OF(X509) * *stack)
 {
@@ -129,10 +130,12 @@ static int use_key(SSL_CTX *ctx, const struct tls_context_params *params, const 
 		   struct err_text *err)
 {
 	cleanup_key EVP_PKEY *key = NULL;
-	int r = as_fault(pem_load_key(params->key_file, &key, err), TLS_CONTEXT_FAULT_KEY);
+	int r = params->key_pem ? pem_parse_key(params->key_file, params->key_pem,
+						strlen(params->key_pem), &key, err)
+				: pem_load_key(params->key_file, &key, err);
 
 	if (r)
-		return r;
+		return as_fault(r, TLS_CONTEXT_FAULT_KEY);
 	if (X509_check_private_key(leaf, key) != 1) {
 		ERR_clear_error();
 		return err_set(err, TLS_CONTEXT_FAULT_KEY, "%s: not the key of the certificate %s",
@@ -149,6 +152,18 @@ static int use_key(SSL_CTX *ctx, const struct tls_context_params *params, const 
 	return 0;
 }
 
+/* Leaf, intermediates, and perhaps the root. */
+static int load_chain(const struct tls_context_params *params, STACK_OF(X509) * *ret,
+		      struct err_text *err)
+{
+	const size_t max = CERTIFICATE_DEPTH_MAX + 2;
+
+	if (!params->certificate_pem)
+		return pem_load_certificates(params->certificate_file, max, ret, err);
+	return pem_parse_certificates(params->certificate_file, params->certificate_pem,
+				      strlen(params->certificate_pem), max, ret, err);
+}
+
 int material_load_own(SSL_CTX *ctx, const struct tls_context_params *params, struct err_text *err)
 {
 	cleanup_stack STACK_OF(X509) *chain = NULL;
@@ -160,10 +175,7 @@ int material_load_own(SSL_CTX *ctx, const struct tls_context_params *params, str
 					 : 0;
 	if (!params->key_file)
 		return err_set(err, TLS_CONTEXT_FAULT_KEY, "a certificate needs its key");
-	/* leaf, intermediates, and perhaps the root */
-	r = as_fault(pem_load_certificates(params->certificate_file, CERTIFICATE_DEPTH_MAX + 2,
-					   &chain, err),
-		     TLS_CONTEXT_FAULT_CERTIFICATE);
+	r = as_fault(load_chain(params, &chain, err), TLS_CONTEXT_FAULT_CERTIFICATE);
 	if (!r)
 		r = check_chain(params->certificate_file, chain, err);
 	if (!r)
@@ -175,13 +187,16 @@ int material_load_own(SSL_CTX *ctx, const struct tls_context_params *params, str
 	return r;
 }
 
-/* Adds one file's certificates; *roots counts those that can end a chain. */
-static int add_roots(X509_STORE *store, const char *file, size_t *total, size_t *roots,
-		     struct err_text *err)
+/* Adds one file's certificates, or those of `pem`; *roots counts those that can end a chain. */
+static int add_roots(X509_STORE *store, const char *file, const char *pem, size_t *total,
+		     size_t *roots, struct err_text *err)
 {
 	cleanup_stack STACK_OF(X509) *certificates = NULL;
-	int r = as_fault(pem_load_certificates(file, ROOTS_MAX - *total, &certificates, err),
-			 TLS_CONTEXT_FAULT_ROOTS);
+	size_t max = ROOTS_MAX - *total;
+	int r = pem ? pem_parse_certificates(file, pem, strlen(pem), max, &certificates, err)
+		    : pem_load_certificates(file, max, &certificates, err);
+
+	r = as_fault(r, TLS_CONTEXT_FAULT_ROOTS);
 
 	if (r)
 		return r;
@@ -207,16 +222,18 @@ int material_load_roots(const struct tls_context_params *params, X509_STORE **re
 
 	if (!store)
 		return -ENOMEM;
-	if (!params->root_file_count)
+	if (!params->root_file_count && !params->roots_pem)
 		r = err_set(err, TLS_CONTEXT_FAULT_ROOTS, "no file of trusted roots is given");
 	for (size_t i = 0; !r && i < params->root_file_count; i++)
-		r = add_roots(store, params->root_files[i], &total, &roots, err);
+		r = add_roots(store, params->root_files[i], NULL, &total, &roots, err);
+	if (!r && params->roots_pem)
+		r = add_roots(store, ISSUERS_NAME, params->roots_pem, &total, &roots, err);
 	/* Intermediates are welcome beside their root, for peers that do not send them; alone they
 	 * end no chain, and nobody would ever be let in. */
 	if (!r && !roots)
 		r = err_set(err, TLS_CONTEXT_FAULT_ROOTS,
 			    "%s: holds no root (no self-signed certificate)",
-			    params->root_files[0]);
+			    params->root_file_count ? params->root_files[0] : ISSUERS_NAME);
 	if (r) {
 		X509_STORE_free(store);
 		return r;

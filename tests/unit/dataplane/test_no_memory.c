@@ -224,7 +224,7 @@ static void test_start(void **state)
 		int r;
 
 		failing_alloc_arm(n, FAILING_ALLOC_ONE);
-		r = snapshot_new(config, NULL, &snapshot, &err);
+		r = snapshot_new(config, NULL, NULL, &snapshot, &err);
 		if (r < 0)
 			config_free(config);
 		else
@@ -261,7 +261,7 @@ static void test_change(void **state)
 
 	(void)state;
 	log_init(2, LOG_ERROR, LOG_FORMAT_TEXT);
-	assert_int_equal(snapshot_new(first, NULL, &snapshot, &err), 0);
+	assert_int_equal(snapshot_new(first, NULL, NULL, &snapshot, &err), 0);
 	assert_int_equal(listen_table_open(&none, first, 1, &no_sockets, &table, &err), 0);
 	assert_int_equal(worker_new(0, LOOP_EPOLL, NULL, &worker, &err), 0);
 	for (n = 1; failed && n < ALLOCATION_MAX; n++) {
@@ -273,7 +273,7 @@ static void test_change(void **state)
 
 		strcpy(config->listeners[1].listen.host, "127.0.0.9"); /* a new one */
 		failing_alloc_arm(n, FAILING_ALLOC_ONE);
-		r = snapshot_new(config, snapshot, &next, &err);
+		r = snapshot_new(config, snapshot, NULL, &next, &err);
 		if (r < 0)
 			config_free(config);
 		else

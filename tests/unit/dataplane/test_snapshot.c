@@ -65,7 +65,7 @@ static struct snapshot *snapshot_of(struct snapshot *previous,
 	struct snapshot *snapshot = NULL;
 	struct err_text err = { "" };
 
-	if (snapshot_new(config_of(names_and_upstreams), previous, &snapshot, &err) < 0)
+	if (snapshot_new(config_of(names_and_upstreams), previous, NULL, &snapshot, &err) < 0)
 		fail_msg("%s", err.text);
 	return snapshot;
 }
