@@ -135,6 +135,87 @@ static void put_listener(const struct route *route, void *arg)
 	fputc('}', out);
 }
 
+/* A time that may not have come yet. */
+static void put_time_or_null(FILE *out, const char *key, int64_t seconds)
+{
+	if (seconds)
+		put_time(out, key, seconds);
+	else
+		api_string(out, key, NULL, false);
+}
+
+static void put_cause(FILE *out, enum cause cause, const struct err_text *text)
+{
+	api_string(out, "cause", cause == CAUSE_NONE ? NULL : cause_name(cause), false);
+	api_string(out, "detail", cause == CAUSE_NONE ? NULL : text->text, false);
+}
+
+static void put_sources(FILE *out, struct control *control)
+{
+	struct control_source_status status;
+	bool begun = false;
+
+	fputs(",\"sources\":[", out);
+	for (int i = 0; control && i < CONTROL_SOURCE_COUNT; i++) {
+		control_source_status(control, (enum control_source)i, &status);
+		if (!status.used)
+			continue;
+		fputs(begun ? ",\n{" : "\n{", out);
+		begun = true;
+		api_string(out, "source", control_source_name((enum control_source)i), true);
+		put_time_or_null(out, "last_success", status.last_success);
+		put_cause(out, status.cause, &status.text);
+		fprintf(out, ",\"circuit_open\":%s}", status.circuit_open ? "true" : "false");
+	}
+	fputc(']', out);
+}
+
+static void put_issued(FILE *out, const struct control_certificate_status *status)
+{
+	fputc('{', out);
+	api_string(out, "name", status->name, true);
+	fprintf(out, ",\"good\":%s", status->good ? "true" : "false");
+	api_string(out, "cn", status->good ? status->cn : NULL, false);
+	api_string(out, "serial", status->good ? status->serial : NULL, false);
+	api_string(out, "issuer", status->issuer[0] ? status->issuer : NULL, false);
+	put_time_or_null(out, "not_after", status->not_after);
+	put_time_or_null(out, "renewal", status->renew_at);
+	put_time_or_null(out, "last_success", status->last_success);
+	put_cause(out, status->cause, &status->text);
+	fputc('}', out);
+}
+
+static void put_trust(FILE *out, struct control *control)
+{
+	struct control_trust_status status;
+
+	control_trust_status(control, &status);
+	fputs(",\"trust\":{", out);
+	api_string(out, "primary", status.good ? status.primary : NULL, true);
+	fprintf(out, ",\"secondaries\":%zu,\"roots\":%zu", status.secondaries, status.roots);
+	put_time_or_null(out, "since", status.since);
+	put_cause(out, status.cause, &status.text);
+	fputc('}', out);
+}
+
+static void put_control(FILE *out, struct control *control)
+{
+	struct control_certificate_status status;
+
+	put_sources(out, control);
+	fputs(",\"certificates\":[", out);
+	for (size_t i = 0; control && i < control_certificate_count(control); i++) {
+		control_certificate_status(control, i, &status);
+		fputs(i ? ",\n" : "\n", out);
+		put_issued(out, &status);
+	}
+	fputc(']', out);
+	if (control)
+		put_trust(out, control);
+	else
+		fputs(",\"trust\":null", out);
+}
+
 static void put_process(FILE *out, const struct admin *admin)
 {
 	struct proxy_facts facts;
@@ -173,6 +254,7 @@ void api_status(const struct http_request *request, struct http_answer *answer, 
 	put_conditions(answer->body, admin->health, conditions);
 	put_process(answer->body, admin);
 	put_sandbox(answer->body);
+	put_control(answer->body, proxy_control(admin->proxy));
 	fputs(",\"listeners\":[", answer->body);
 	proxy_visit_routes(admin->proxy, put_listener, &listing);
 	fputc(']', answer->body);

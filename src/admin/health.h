@@ -41,6 +41,19 @@ enum health_severity { HEALTH_NOTE, HEALTH_DEGRADED, HEALTH_FAILING };
 	X(ROOT_EXPIRES_SOON, "root_expires_soon", DEGRADED,                                        \
 	  "a trusted root ends soon: peers whose chain ends there will be refused",                \
 	  "add its successor to the files of 'roots', then 'sallyport reload'")                    \
+	X(AWAITING_CERTIFICATE, "awaiting_certificate", FAILING,                                   \
+	  "a listener's certificate or roots have not come yet: it refuses connections",           \
+	  "see the conditions of the servers that they come from; with vault.persist a start "     \
+	  "needs none of them")                                                                    \
+	X(SOURCE_FAILING, "source_failing", DEGRADED,                                              \
+	  "a server of the control plane does not answer as it should: what is in force stays",    \
+	  "the cause is in the detail; docs/control-plane.md has a remedy for each")               \
+	X(CERTIFICATE_NOT_RENEWED, "certificate_not_renewed", DEGRADED,                            \
+	  "the last attempt to have a certificate issued, or kept on disk, failed",                \
+	  "the cause is in the detail; docs/control-plane.md has a remedy for each")               \
+	X(TRUST_REFUSED, "trust_refused", DEGRADED,                                                \
+	  "the issuers that are named can not be followed: the roots of before stay in force",     \
+	  "look at Consul's key and at the mounts that it names")                                  \
 	X(RELOAD_FAILED, "reload_failed", DEGRADED,                                                \
 	  "the last reload was refused: what was in force before still is",                        \
 	  "'sallyport check FILE' shows what is wrong; then 'sallyport reload'")                   \

@@ -30,6 +30,8 @@
 	 HEALTH_BIT(CERTIFICATE_EXPIRES_SOON) | HEALTH_BIT(ROOT_EXPIRED) |                         \
 	 HEALTH_BIT(ROOT_EXPIRES_SOON) | HEALTH_BIT(RELOAD_FAILED) | HEALTH_BIT(RESTART_NEEDED) |  \
 	 HEALTH_BIT(LIMIT_REACHED) | HEALTH_BIT(DRAINING) | HEALTH_BIT(KEYS_NOT_LOCKED) |          \
+	 HEALTH_BIT(AWAITING_CERTIFICATE) | HEALTH_BIT(SOURCE_FAILING) |                           \
+	 HEALTH_BIT(CERTIFICATE_NOT_RENEWED) | HEALTH_BIT(TRUST_REFUSED) |                         \
 	 HEALTH_BIT(KTLS_NOT_IN_USE) | HEALTH_BIT(IO_URING_NOT_IN_USE))
 
 const char *certificate_role_name(enum tls_certificate_role role)
@@ -167,6 +169,9 @@ static void check_route(const struct route *route, void *arg)
 		.now = (int64_t)(clock_realtime_ns() / NSEC_PER_SEC),
 	};
 
+	if (route->awaiting)
+		health_set(round->health, HEALTH_AWAITING_CERTIFICATE, route->config->name, "%s",
+			   "");
 	check_upstream(round->health, route, round->now_ns);
 	check_identity(round->health, route, round->now_ns);
 	check_limits(round->health, route, round->now_ns);
@@ -191,6 +196,54 @@ static void check_reload(struct health *health, struct proxy *proxy)
 		health_set(health, HEALTH_RESTART_NEEDED, "", "%s", state.restart_keys);
 }
 
+/* --- the control plane --- */
+
+static const char *ago(int64_t then, char *ret, size_t size)
+{
+	if (then)
+		snprintf(ret, size, "%lld s ago",
+			 (long long)((int64_t)(clock_realtime_ns() / NSEC_PER_SEC) - then));
+	else
+		snprintf(ret, size, "never");
+	return ret;
+}
+
+static void check_sources(struct health *health, struct control *control)
+{
+	struct control_source_status status;
+	char when[40];
+
+	for (int i = 0; i < CONTROL_SOURCE_COUNT; i++) {
+		control_source_status(control, (enum control_source)i, &status);
+		if (!status.used || status.cause == CAUSE_NONE)
+			continue;
+		health_set(health, HEALTH_SOURCE_FAILING,
+			   control_source_name((enum control_source)i), "%s: %s (last well: %s)",
+			   cause_name(status.cause), status.text.text,
+			   ago(status.last_success, when, sizeof(when)));
+	}
+}
+
+static void check_control(struct health *health, struct control *control)
+{
+	struct control_certificate_status certificate;
+	struct control_trust_status trust;
+
+	if (!control)
+		return;
+	check_sources(health, control);
+	for (size_t i = 0; i < control_certificate_count(control); i++) {
+		control_certificate_status(control, i, &certificate);
+		if (certificate.cause != CAUSE_NONE)
+			health_set(health, HEALTH_CERTIFICATE_NOT_RENEWED, certificate.name,
+				   "%s: %s", cause_name(certificate.cause), certificate.text.text);
+	}
+	control_trust_status(control, &trust);
+	if (trust.cause != CAUSE_NONE)
+		health_set(health, HEALTH_TRUST_REFUSED, "", "%s: %s", cause_name(trust.cause),
+			   trust.text.text);
+}
+
 void health_check(struct health *health, struct proxy *proxy)
 {
 	struct round round = { .health = health, .now_ns = clock_monotonic_ns() };
@@ -209,6 +262,7 @@ void health_check(struct health *health, struct proxy *proxy)
 	if (proxy_identity_failing(proxy, &why))
 		health_set(health, HEALTH_IDENTITY_KEYS, "", "%s", why.text);
 	check_reload(health, proxy);
+	check_control(health, proxy_control(proxy));
 	proxy_visit_routes(proxy, check_route, &round);
 	health_sweep(health, CHECKED_KINDS);
 }

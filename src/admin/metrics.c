@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 
+#include "admin/metrics_control.h"
 #include "admin/metrics_impl.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -600,5 +601,6 @@ void metrics_write(FILE *out, const struct metrics_source *source)
 		else
 			proxy_visit_workers(source->proxy, visit_worker, &scrape);
 	}
+	metrics_control_write(out, proxy_control(source->proxy));
 	snapshot_unref(snapshot);
 }

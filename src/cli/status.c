@@ -99,6 +99,64 @@ static void print_listeners(const json_t *listeners)
 	table_print(&table, stdout);
 }
 
+static void print_sources(const json_t *sources)
+{
+	const json_t *source;
+	size_t i;
+
+	json_array_foreach(sources, i, source)
+	{
+		bool well = json_is_null(json_object_get(source, "cause"));
+
+		put(i ? "" : "\n", source, "source", ": ");
+		printf("%s", cli_style(stdout, well ? CLI_GREEN : CLI_YELLOW));
+		put("", source, "cause", "");
+		printf("%s%s", well ? "well" : "", cli_style(stdout, CLI_PLAIN));
+		put(", last well ", source, "last_success", "");
+		fputs(json_is_true(json_object_get(source, "circuit_open"))
+			      ? ", left alone for a while\n"
+			      : "\n",
+		      stdout);
+	}
+}
+
+static void print_certificates(const json_t *certificates)
+{
+	static const char *const titles[] = { "CERTIFICATE", "CN",	"ISSUER",
+					      "NOT AFTER",   "RENEWAL", "STATE" };
+	static const char *const keys[] = { "name", "cn", "issuer", "not_after", "renewal" };
+	const json_t *certificate;
+	struct table table;
+	size_t i;
+
+	if (!json_array_size(certificates))
+		return;
+	table_init(&table, titles, ARRAY_SIZE(titles));
+	json_array_foreach(certificates, i, certificate)
+	{
+		const char *cause = admin_text(certificate, "cause");
+
+		for (size_t j = 0; j < ARRAY_SIZE(keys); j++)
+			table_add(&table, admin_text(certificate, keys[j]));
+		table_add(&table, cause[0]					       ? cause
+				  : json_is_true(json_object_get(certificate, "good")) ? "good"
+										       : "awaited");
+	}
+	fputc('\n', stdout);
+	table_print(&table, stdout);
+}
+
+static void print_trust(const json_t *trust)
+{
+	const char *primary = admin_text(trust, "primary");
+
+	if (!json_is_object(trust) || !primary[0])
+		return;
+	put("issuer ", trust, "primary", "");
+	printf(" and %" PRId64 " more, %" PRId64 " roots\n", admin_number(trust, "secondaries"),
+	       admin_number(trust, "roots"));
+}
+
 static void print_sandbox(const json_t *parts)
 {
 	const json_t *part;
@@ -137,6 +195,9 @@ static void print_status(const json_t *status)
 	json_array_foreach(json_object_get(status, "conditions"), i, condition)
 		print_condition(condition);
 	print_listeners(json_object_get(status, "listeners"));
+	print_certificates(json_object_get(status, "certificates"));
+	print_sources(json_object_get(status, "sources"));
+	print_trust(json_object_get(status, "trust"));
 	print_first_end(json_object_get(status, "expires_first"));
 	print_sandbox(json_object_get(status, "sandbox"));
 }
