@@ -179,13 +179,11 @@ static void write_trust(const struct sample *sample, const struct family *family
 
 void metrics_control_write(FILE *out, struct control *control)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+	for (size_t i = 0; control && i < ARRAY_SIZE(families); i++) {
 		const struct family *family = &families[i];
 		const struct sample sample = { out, family->name };
 
 		exposition_family(out, family->name, family->type, family->help);
-		if (!control)
-			continue;
 		if (family->of_source)
 			write_sources(&sample, family, control);
 		else if (family->of_certificate)

@@ -9,7 +9,7 @@
 
 #include "control/control.h"
 
-/* `control` NULL: the families have no samples. Any thread. */
+/* `control` NULL: nothing. Any thread. */
 void metrics_control_write(FILE *out, struct control *control);
 
 #endif

@@ -18,6 +18,7 @@
 #define FILES_LOOK_NS	(2 * NSEC_PER_SEC)
 #define SECONDS_NS(s)	((uint64_t)(s) * NSEC_PER_SEC)
 #define DAY_MS		(86400 * 1000ULL)
+#define SPACING_NS	(2 * NSEC_PER_SEC)    /* between two of one certificate, at least */
 #define SPREAD_NS	(500 * NSEC_PER_MSEC) /* of those that another issuer makes due */
 #define NAMES_BYTES_MAX 20000
 
@@ -140,12 +141,14 @@ static void log_issued(const struct managed *m, enum control_reason reason)
 	log_end(&line);
 }
 
-static void set_credential(struct managed *m, struct pki_credential *credential)
+/* Issuers date certificates back, short-lived ones too, of whose life that would be a good part. */
+static void set_credential(struct managed *m, struct pki_credential *credential, int64_t issued_at)
 {
+	m->issued_at = issued_at;
 	pki_credential_unref(m->credential);
 	m->credential = credential;
-	m->renew_at =
-		renewal_at(credential->not_before, credential->not_after, &m->control->jitter);
+	m->renew_at = renewal_at(MAX(credential->not_before, issued_at), credential->not_after,
+				 &m->control->jitter);
 }
 
 /* Others may have come into force while it was being issued. */
@@ -165,10 +168,11 @@ static void succeeded(struct managed *m, struct pki_credential *credential,
 	struct err_text why = { "" };
 	int r;
 
-	set_credential(m, credential);
+	set_credential(m, credential, control_now());
 	snprintf(m->issuer, sizeof(m->issuer), "%s", m->pending_issuer);
 	m->request = certificate_request_number(m->config);
-	m->backoff = (struct backoff){ 0 };
+	/* Whatever was issued: not one after the other. */
+	m->backoff = (struct backoff){ .not_before_ns = clock_monotonic_ns() + SPACING_NS };
 	m->reason = is_of_primary(m) ? CONTROL_RENEWED : CONTROL_ISSUER_CHANGED;
 	r = kept_save_certificate(m, &why);
 	pthread_mutex_lock(&control->mutex);
@@ -425,6 +429,19 @@ uint64_t certificates_turn(struct control *control, uint64_t now_ns)
 	return any_files ? MIN(due_ns, control->files_ns) : due_ns;
 }
 
+/* The issuer is the one that it was: what was tried meanwhile is not wanted any more. */
+static void settle(struct managed *m)
+{
+	if (m->reason != CONTROL_ISSUER_CHANGED)
+		return;
+	m->reason = CONTROL_RENEWED;
+	m->backoff = (struct backoff){ 0 };
+	pthread_mutex_lock(&m->control->mutex);
+	m->status.cause = CAUSE_NONE;
+	m->status.text.text[0] = 0;
+	pthread_mutex_unlock(&m->control->mutex);
+}
+
 void certificates_issuer_changed(struct control *control)
 {
 	uint64_t now_ns = clock_monotonic_ns();
@@ -432,8 +449,12 @@ void certificates_issuer_changed(struct control *control)
 	for (size_t i = 0; i < control->managed_count; i++) {
 		struct managed *m = &control->managed[i];
 
-		if (m->config->source != CONFIG_SOURCE_VAULT || !m->credential || is_of_primary(m))
+		if (m->config->source != CONFIG_SOURCE_VAULT || !m->credential)
 			continue;
+		if (is_of_primary(m)) {
+			settle(m);
+			continue;
+		}
 		m->reason = CONTROL_ISSUER_CHANGED;
 		m->backoff =
 			(struct backoff){ .not_before_ns = now_ns + jitter_up_to(&control->jitter,
@@ -441,17 +462,17 @@ void certificates_issuer_changed(struct control *control)
 	}
 }
 
-void certificate_loaded(struct managed *m, struct pki_credential *credential, const char *issuer,
-			uint64_t request)
+void certificate_loaded(struct managed *m, struct pki_credential *credential,
+			const struct kept_head *head)
 {
 	struct control *control = m->control;
 
-	set_credential(m, credential);
-	snprintf(m->issuer, sizeof(m->issuer), "%s", issuer);
-	m->request = request;
+	set_credential(m, credential, head->issued_at);
+	memcpy(m->issuer, head->issuer, sizeof(m->issuer));
+	m->request = head->request;
 	m->loaded = true;
 	m->reason = CONTROL_RENEWED;
-	if (request != certificate_request_number(m->config))
+	if (m->request != certificate_request_number(m->config))
 		m->reason = CONTROL_FIRST; /* good, but not what is asked for now */
 	else if (!is_of_primary(m))
 		m->reason = CONTROL_ISSUER_CHANGED;

@@ -17,6 +17,13 @@
 #include "control/vault.h"
 #include "pki/file_digest.h"
 
+/* What a certificate's file says besides. */
+struct kept_head {
+	char issuer[ISSUER_PATH_BYTES_MAX + 1];
+	uint64_t request;
+	int64_t issued_at;
+};
+
 /* A certificate that is kept issued. */
 struct managed {
 	struct control *control;
@@ -24,7 +31,7 @@ struct managed {
 	struct pki_credential *credential;	/* NULL: none that is good */
 	char issuer[ISSUER_PATH_BYTES_MAX + 1]; /* mount that it came from; "": not Vault */
 	uint64_t request;	     /* number of what was asked for when it was issued */
-	int64_t renew_at;	     /* seconds since the epoch */
+	int64_t issued_at, renew_at; /* seconds since the epoch */
 	struct pki_request *pending; /* a request is under way */
 	char pending_issuer[ISSUER_PATH_BYTES_MAX + 1];
 	enum control_reason reason; /* why it will be issued next */
@@ -77,8 +84,8 @@ bool certificates_need_vault(struct control *control, uint64_t now_ns);
 /* The primary issuer is another one now, or known now. */
 void certificates_issuer_changed(struct control *control);
 /* A credential that was kept: it is in force if it is good. Takes it. */
-void certificate_loaded(struct managed *m, struct pki_credential *credential, const char *issuer,
-			uint64_t request);
+void certificate_loaded(struct managed *m, struct pki_credential *credential,
+			const struct kept_head *head);
 void certificates_tell_loaded(struct control *control);
 void certificates_fini(struct control *control);
 /* A number that differs where something else is asked for. */

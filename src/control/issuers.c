@@ -23,7 +23,7 @@ static void forget_read(struct following *f)
 	f->read = 0;
 }
 
-/* What Consul says can not be followed; told once. */
+/* What is named can not be followed; told once, unless the server's own line says it. */
 static void refused(struct control *control, enum cause cause, const struct err_text *why)
 {
 	struct log_line line;
@@ -34,7 +34,7 @@ static void refused(struct control *control, enum cause cause, const struct err_
 	control->trust.cause = cause;
 	control->trust.text = *why;
 	pthread_mutex_unlock(&control->mutex);
-	if (!news)
+	if (!news || cause_is_of_source(cause))
 		return;
 	log_begin(&line, LOG_ERROR, "trust_refused");
 	log_str(&line, "cause", cause_name(cause));
@@ -160,14 +160,22 @@ void issuers_tell_loaded(struct control *control)
 
 /* --- reading --- */
 
+/* Others than those in force are wanted; else it is only to be seen whether they are as they were.
+ */
+static bool is_news(const struct following *f)
+{
+	return !f->trust || !issuers_equal(&f->trust->issuers, &f->wanted);
+}
+
 static void failed(struct control *control, enum cause cause, const struct err_text *why,
 		   uint64_t retry_after_ns)
 {
 	struct following *f = &control->following;
 
 	forget_read(f);
-	backoff_failed(&f->backoff, backoff_urgent(), retry_after_ns, &control->jitter,
-		       clock_monotonic_ns());
+	backoff_failed(&f->backoff,
+		       is_news(f) ? backoff_urgent() : backoff_while_good(2 * REREAD_NS),
+		       retry_after_ns, &control->jitter, clock_monotonic_ns());
 	refused(control, cause, why);
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/secret.h"
@@ -61,9 +62,10 @@ int kept_save_certificate(const struct managed *m, struct err_text *err)
 	if (!is_kept(m))
 		return 0;
 	file_name(m, name);
-	if (asprintf(&text, HEAD "%s request=%016llx\n%s%s%s", m->issuer,
-		     (unsigned long long)m->request, m->credential->key_pem,
-		     m->credential->certificate_pem, m->credential->chain_pem) < 0)
+	if (asprintf(&text, HEAD "%s request=%016llx issued=%lld\n%s%s%s", m->issuer,
+		     (unsigned long long)m->request, (long long)m->issued_at,
+		     m->credential->key_pem, m->credential->certificate_pem,
+		     m->credential->chain_pem) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	r = save(m->control, name, 0600, text, err);
 	secret_wipe(text, strlen(text));
@@ -162,9 +164,9 @@ static void load_trust(struct control *control)
 }
 
 /* The line before the PEM. */
-static bool parse_head(const char *text, char issuer[ISSUER_PATH_BYTES_MAX + 1],
-		       uint64_t *ret_request)
+static bool parse_head(const char *text, struct kept_head *ret)
 {
+	static const char request[] = " request=", issued[] = " issued=";
 	const char *at = text + strlen(HEAD);
 	size_t len;
 	char *end;
@@ -172,11 +174,14 @@ static bool parse_head(const char *text, char issuer[ISSUER_PATH_BYTES_MAX + 1],
 	if (strncmp(text, HEAD, strlen(HEAD)) != 0)
 		return false;
 	len = strcspn(at, " \n");
-	if (len > ISSUER_PATH_BYTES_MAX || strncmp(at + len, " request=", 9) != 0)
+	if (len > ISSUER_PATH_BYTES_MAX || strncmp(at + len, request, strlen(request)) != 0)
 		return false;
-	memcpy(issuer, at, len);
-	issuer[len] = 0;
-	*ret_request = strtoull(at + len + 9, &end, 16);
+	memcpy(ret->issuer, at, len);
+	ret->issuer[len] = 0;
+	ret->request = strtoull(at + len + strlen(request), &end, 16);
+	if (strncmp(end, issued, strlen(issued)) != 0)
+		return false;
+	ret->issued_at = strtoll(end + strlen(issued), &end, 10);
 	return *end == '\n';
 }
 
@@ -185,10 +190,10 @@ static void load_certificate(struct managed *m)
 	const struct trust *trust = m->control->following.trust;
 	const char *roots =
 		trust && m->config->source == CONFIG_SOURCE_VAULT ? trust->roots_pem : NULL;
-	char name[CERTIFICATE_NAME_MAX + 8], issuer[ISSUER_PATH_BYTES_MAX + 1], *text;
+	char name[CERTIFICATE_NAME_MAX + 8], *text;
 	struct pki_credential *credential = NULL;
 	struct err_text why = { "not of the form that was written" };
-	uint64_t request = 0;
+	struct kept_head head;
 
 	if (!is_kept(m))
 		return;
@@ -199,9 +204,9 @@ static void load_certificate(struct managed *m)
 			not_good(name, strerror(errno));
 		return;
 	}
-	if (parse_head(text, issuer, &request) &&
+	if (parse_head(text, &head) &&
 	    pki_credential_parse(text, text, roots, &credential, &why) == 0)
-		certificate_loaded(m, credential, issuer, request);
+		certificate_loaded(m, credential, &head);
 	else
 		not_good(name, why.text);
 	secret_wipe(text, strlen(text));
@@ -213,7 +218,7 @@ void kept_load(struct control *control)
 	if (!folder(control))
 		return;
 	/* Before rights are given up, which go by folders that are there. */
-	if (mkdir(folder(control), 0700) < 0 && errno != EEXIST)
+	if (access(folder(control), F_OK) < 0 && mkdir(folder(control), 0700) < 0)
 		log_msg(LOG_ERROR, "keep_failed", "can not make the folder %s: %s", folder(control),
 			strerror(errno));
 	load_trust(control);
