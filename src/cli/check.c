@@ -31,12 +31,15 @@ static void print_listener(const struct config_listener *l, const struct check_f
 {
 	printf("  %s  %s  %s -> %s  ", l->name, l->role == CONFIG_ROLE_FRONT ? "front" : "egress",
 	       l->listen_text, l->upstream_text);
-	if (facts->has_identity)
+	if (l->tls.certificate_from)
+		printf("certificate %s, ", l->tls.certificate_from);
+	else if (facts->has_identity)
 		printf("CN %s, %" PRId64 " days left, ",
 		       facts->identity.cn[0] ? facts->identity.cn : "(none)", days_left(facts));
 	else
 		printf("no certificate, ");
-	printf("%zu root%s\n", facts->root_count, facts->root_count == 1 ? "" : "s");
+	printf("%zu root%s%s\n", facts->root_count, facts->root_count == 1 ? "" : "s",
+	       l->tls.roots_from == CONFIG_ROOTS_FROM_VAULT ? " and those of vault" : "");
 }
 
 static void print_listener_json(const struct config_listener *l, const struct check_facts *facts)

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "cli/check_control.h"
 #include "kern/sandbox.h"
 #include "loop/loop.h"
 #include "tls/context.h"
@@ -102,6 +103,9 @@ static void check_context(struct check *c)
 	const char *key = "tls";
 	int r;
 
+	/* What comes from the control plane is not there yet. */
+	if (tls->certificate_from || tls->roots_from == CONFIG_ROOTS_FROM_VAULT)
+		return;
 	for (size_t i = 0; i < tls->cipher_count; i++)
 		params.ciphers[i] = (enum tls_cipher)tls->ciphers[i];
 	r = tls_context_new(&params, &context, &err);
@@ -273,5 +277,6 @@ void check_host(const struct config *config, struct config_problems *problems,
 	check_kernel(config, problems);
 	check_folder_of(config->audit.file, config->audit.marks.file, "audit.file", problems);
 	check_signing_keys(&config->identity, problems);
+	check_control(config, problems);
 	config_problems_sort(problems);
 }
