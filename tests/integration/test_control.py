@@ -303,6 +303,7 @@ def test_faults_of_consul(fleet, bao, consul, reply, cause):
     with FaultyHttp(forward=consul) as fake:
         proxy = fleet.make(bao, fake).start()
         proxy.await_issuer("A")
+        fake.expect("/v1/kv/", 2)
         fake.on("/v1/kv/", reply, times=1)
         fake.cut_all()  # the query that waits
         proxy.event("source_failed", source="consul", cause=cause)
