@@ -8,10 +8,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -259,6 +262,19 @@ static int start_control(struct supply *supply, struct err_text *err)
 	return r;
 }
 
+/* As whom it will be written to: we may be root for a little while still. What else there is to say
+ * of it, whoever writes there says. */
+static void make_folder(const struct config *config)
+{
+	const struct passwd *user = config->user && geteuid() == 0 ? getpwnam(config->user) : NULL;
+	const char *folder = config->vault.persist;
+
+	if (folder && mkdir(folder, 0700) == 0 && user &&
+	    chown(folder, user->pw_uid, user->pw_gid) < 0)
+		log_msg(LOG_ERROR, "keep_failed", "can not give the folder %s to %s: %s", folder,
+			config->user, strerror(errno));
+}
+
 int supply_new(struct config *config, int wake_fd, struct supply **ret, struct err_text *err)
 {
 	struct supply *supply;
@@ -274,6 +290,7 @@ int supply_new(struct config *config, int wake_fd, struct supply **ret, struct e
 	supply->wake_fd = wake_fd;
 	pthread_mutex_init(&supply->mutex, NULL);
 	thread_cond_init(&supply->cond);
+	make_folder(config);
 	r = collect_wanted(supply);
 	r = r < 0 ? err_set(err, r, "out of memory") : start_control(supply, err);
 	if (r < 0) {

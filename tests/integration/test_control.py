@@ -3,8 +3,11 @@
 connections, and every way in which servers have bad days: the proxy goes on with what was good, and says why."""
 import json
 import os
+import pathlib
 import re
+import shutil
 import subprocess
+import tempfile
 
 import certs
 import faultyhttp
@@ -13,7 +16,7 @@ from consulrig import Consul
 from controlrig import CN, KEY, Fleet, Site, echo, mount, public_key_of, sign, signed
 from faultyhttp import FaultyHttp, Huge
 from openbaorig import OpenBao, service_account_token
-from proxyrig import BINARY, REPO
+from proxyrig import BINARY, REPO, SANITIZED, landlock_abi
 from waiting import wait_until
 
 
@@ -140,6 +143,28 @@ def test_embedded_ca(fleet, tmp_path):
     line = proxy.event("certificate_issued", cn=CN)
     assert json.loads((folder / "index.jsonl").read_text().splitlines()[-1])["serial"] == line["serial"]
     assert not list(folder.glob("broker*"))
+
+
+def test_within_the_whole_sandbox(bao, consul, site):
+    """As another user, with the ports of both servers and the folder of what is kept, and nothing else."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sally-"))
+    folder.chmod(0o755)
+    secret = folder / "secret-id"
+    secret.write_text(site.secret_id)
+    fleet = Fleet(folder, site)
+    required = landlock_abi() and not SANITIZED
+    try:
+        proxy = fleet.make(bao, consul, persist=str(folder / "kept"),
+                           auth={"method": "approle", "role_id": site.role_id, "secret_id_file": str(secret)},
+                           process={"user": "nobody", "sandbox": "required" if required else "auto"}).start()
+        proxy.await_issuer("A")
+        assert (folder / "kept").owner() == "nobody"
+        consul.put_issuers(KEY, mount("b"), mount("a"))
+        proxy.await_issuer("B")
+        assert mount("b") in (folder / "kept" / "broker.pem").read_text().splitlines()[0]
+    finally:
+        fleet.close()
+        shutil.rmtree(folder)
 
 
 # Bad days.

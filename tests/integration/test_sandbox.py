@@ -4,7 +4,6 @@ both must say the same, on every thread. That a forbidden system call and a forb
 shown from the inside by tests/unit/kern. Run by root, as the rig needs: the kernel lets nobody else look
 into the proxy."""
 import contextlib
-import ctypes
 import os
 import pathlib
 import pwd
@@ -17,18 +16,12 @@ import pytest
 import saslbroker
 from adminrig import socket_folder
 from door import Door
-from proxyrig import SANITIZED, Proxy
+from proxyrig import SANITIZED, Proxy, landlock_abi
 from waiting import wait_until
 
 OTHER_USER = "nobody"
 BIND_SERVICE = 1 << 10
 PARTS = ("user", "capabilities", "no_new_privileges", "landlock", "seccomp", "no_core", "locked_keys")
-SYS_LANDLOCK_CREATE_RULESET = 444
-
-
-def landlock_abi():
-    """As this kernel says; 0: it has none."""
-    return max(0, ctypes.CDLL(None).syscall(SYS_LANDLOCK_CREATE_RULESET, None, 0, 1))
 
 
 def statuses(proxy):

@@ -50,6 +50,7 @@ PLAIN_COUNTERS = {
 IDLE_PIPES_MAX = 16
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_SYS_LANDLOCK_CREATE_RULESET = 444
 _libc = ctypes.CDLL(None)
 
 
@@ -74,6 +75,11 @@ def can_rekey():
         [BINARY, "probe", "--json"], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     return bool(json.loads(done.stdout)["ktls"]["rekey"])
+
+
+def landlock_abi():
+    """As this kernel says; 0: it has none."""
+    return max(0, ctypes.CDLL(None).syscall(_SYS_LANDLOCK_CREATE_RULESET, None, 0, 1))
 
 
 def free_port():
