@@ -65,6 +65,7 @@ static void supplied_fini(struct supplied *supplied)
 	free(supplied->chain);
 }
 
+/* 0, a tls_context_fault, or -ENOMEM. */
 static int build_tls(struct route *route, const struct supplied *supplied, struct err_text *err)
 {
 	const struct config_tls *tls = &route->config->tls;
@@ -80,7 +81,6 @@ static int build_tls(struct route *route, const struct supplied *supplied, struc
 		.alpn_count = tls->alpn.count,
 		.server_name = tls->server_name,
 	};
-	int r;
 
 	if (supplied->credential) {
 		params.certificate_file = params.key_file = supplied->name;
@@ -93,8 +93,7 @@ static int build_tls(struct route *route, const struct supplied *supplied, struc
 		params.ciphers[i] = cipher_of(tls->ciphers[i]);
 	/* What is said if nothing better is: without memory there may be no words. */
 	err_set(err, 0, "listener %s: out of memory", route->config->name);
-	r = tls_context_new(&params, &route->tls, err);
-	return r > 0 ? -EINVAL : r;
+	return tls_context_new(&params, &route->tls, err);
 }
 
 /* They have been read once already, when the configuration was checked. */
@@ -114,8 +113,23 @@ static int build_principal_rules(struct route *route, struct err_text *err)
 		     : 0;
 }
 
-/* Without what has not come yet there is no context, and nobody is let in. */
-static int supply_tls(struct route *route, struct supply *supply, struct err_text *err)
+static bool is_of_supplied(enum tls_context_fault fault, const struct supplied *supplied)
+{
+	switch (fault) {
+	case TLS_CONTEXT_FAULT_CERTIFICATE:
+	case TLS_CONTEXT_FAULT_KEY:
+		return supplied->credential != NULL;
+	case TLS_CONTEXT_FAULT_ROOTS:
+		return supplied->trust != NULL;
+	default:
+		return false;
+	}
+}
+
+/* Without what has not come yet, or is of no use, there is no context, and nobody is let in; but
+ * what is in force is not given up for that. */
+static int supply_tls(struct route *route, const struct route *previous, struct supply *supply,
+		      struct err_text *err)
 {
 	struct supplied supplied = { 0 };
 	int r = -EINVAL;
@@ -127,12 +141,18 @@ static int supply_tls(struct route *route, struct supply *supply, struct err_tex
 			       route->config->name);
 	r = take_supplied(&route->config->tls, supply, &supplied);
 	route->awaiting = r > 0;
-	if (r == 0)
-		r = build_tls(route, &supplied, err);
-	else if (r < 0)
+	if (r < 0)
 		err_set(err, r, "out of memory");
+	else if (!route->awaiting)
+		r = build_tls(route, &supplied, err);
+	if (r > 0 && !route->awaiting && is_of_supplied((enum tls_context_fault)r, &supplied) &&
+	    (!previous || previous->awaiting)) {
+		log_msg(LOG_ERROR, "supply_refused", "listener %s: %s; it waits for another one",
+			route->config->name, err->text);
+		route->awaiting = true;
+	}
 	supplied_fini(&supplied);
-	return MIN(r, 0);
+	return r > 0 && !route->awaiting ? -EINVAL : MIN(r, 0);
 }
 
 /* Said at start and when it changes. */
@@ -231,7 +251,7 @@ static int route_init(struct route *route, struct route *previous, struct supply
 	route->state = previous ? state_ref(previous->state) : state_new();
 	if (!route->state)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = supply_tls(route, supply, err);
+	r = supply_tls(route, previous, supply, err);
 	if (r < 0)
 		return r;
 	r = build_principal_rules(route, err);

@@ -246,6 +246,31 @@ def test_faults_of_signing(fleet, site, vault, consul):
     assert FAULTS["too_large"].sent < 64 << 20, "it went on reading"
 
 
+def test_a_certificate_that_no_listener_can_show(fleet, site, bao, tmp_path):
+    """Of a role for clients only: the proxy runs, also from what was kept, and waits for a better one."""
+    site.bao.add_role(mount("a"), "clients", server_flag=False)
+    proxy = fleet.make(bao, certificate={"role": "clients"}, persist=str(tmp_path / "kept"))
+    proxy.expected_errors = {"supply_refused"}
+    proxy.start()
+    assert "TLS server" in proxy.event("supply_refused")["msg"] and proxy.ready()[0] == 503
+    proxy.stop()
+    proxy.start()
+    proxy.event("supply_refused")
+    assert proxy.issuer() == ""
+    proxy.stop()
+    proxy.config["certificates"][0]["role"] = "broker"
+    proxy.start()
+    proxy.await_issuer("A")
+
+
+def test_namespace(fleet, vault):
+    proxy = fleet.make(vault, namespace="team/a")
+    proxy.expected_errors = {"trust_refused"}
+    proxy.start()
+    vault.expect("/v1/")
+    assert all(request.headers["X-Vault-Namespace"] == "team/a" for request in vault.asked())
+
+
 def test_refused_and_cut(fleet, vault, consul):
     proxy = fleet.make(vault, consul).start()
     proxy.await_issuer("A")

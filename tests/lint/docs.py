@@ -55,7 +55,7 @@ def rule_operations_events(_files):
 
 def rule_operations_records(_files):
     """Each event of the audit."""
-    text = source("dataplane/audit.c", "dataplane/conn_log.c")
+    text = source("dataplane/audit.c", "dataplane/conn_log.c", "dataplane/supply.c")
     yield from compared("The audit", set(re.findall(r'\b(?:record_begin|put_mark|log_record)\([^;"]*"(\w+)"\)', text)))
 
 
