@@ -71,12 +71,14 @@ static void join(const struct config_strings *strings, char ret[NAMES_BYTES_MAX]
 static char *sign_body(const struct config_certificate *config, const char *csr)
 {
 	cleanup_free char *names = malloc(3 * NAMES_BYTES_MAX);
-	char *dns = names, *ip = dns + NAMES_BYTES_MAX, *uri = ip + NAMES_BYTES_MAX, *text;
+	char *dns = names, *ip, *uri, *text;
 	char ttl[32];
 	json_t *body;
 
 	if (!names)
 		return NULL;
+	ip = dns + NAMES_BYTES_MAX;
+	uri = ip + NAMES_BYTES_MAX;
 	join(&config->dns, dns);
 	join(&config->ip, ip);
 	join(&config->uri, uri);

@@ -107,6 +107,20 @@ def test_kept_on_disk(fleet, vault, consul):
     assert proxy.certificate().serial_number != serial
 
 
+def test_folder_that_can_not_be_written(fleet, bao, consul):
+    """What is new is in force all the same, and somebody is told."""
+    kept = fleet.folder / "kept"
+    proxy = fleet.make(bao, consul, persist=str(kept))
+    proxy.expected_errors = {"keep_failed"}
+    proxy.start()
+    proxy.await_issuer("A")
+    shutil.rmtree(kept)
+    consul.put_issuers(KEY, mount("b"), mount("a"))
+    proxy.await_issuer("B")
+    assert "kept" in proxy.event("keep_failed", 2)["msg"]
+    proxy.event("condition", condition="certificate_not_renewed", state="begins")
+
+
 def test_keys_are_not_written_unless_asked(fleet, bao, consul):
     proxy = fleet.make(bao, consul).start()
     assert proxy.issuer() == "A"
