@@ -46,6 +46,7 @@ struct managed {
 struct following {
 	struct issuers wanted; /* what Consul, or the configuration, says */
 	bool has_wanted;
+	bool value_refused;  /* Consul says something else now, which can not be followed */
 	struct trust *trust; /* in force; NULL: none */
 	bool loaded;	     /* its event is still to be told */
 	bool due;	     /* the CAs of `wanted` are to be read */

@@ -45,6 +45,8 @@ static void refused(struct control *control, enum cause cause, const struct err_
 
 static void well(struct control *control)
 {
+	if (control->following.value_refused)
+		return;
 	pthread_mutex_lock(&control->mutex);
 	control->trust.cause = CAUSE_NONE;
 	control->trust.text.text[0] = 0;
@@ -83,6 +85,7 @@ void issuers_on_value(const char *value, size_t bytes, void *arg)
 	struct issuers issuers;
 	struct err_text why, told;
 
+	control->following.value_refused = true;
 	if (!value) {
 		err_set(&told, 0, "Consul has no key %s; put {\"primary_issuer\": …} there", key);
 		refused(control, CAUSE_NOT_FOUND, &told);
@@ -90,6 +93,7 @@ void issuers_on_value(const char *value, size_t bytes, void *arg)
 		err_set(&told, 0, "the value of Consul's key %s: %.300s", key, why.text);
 		refused(control, CAUSE_MALFORMED, &told);
 	} else {
+		control->following.value_refused = false;
 		issuers_want(control, &issuers);
 	}
 }
