@@ -307,6 +307,31 @@ static void last_cn(const X509_NAME *name, char *ret, size_t size)
 	ERR_clear_error();
 }
 
+static int64_t end_of(X509 *certificate)
+{
+	return pki_time_seconds(X509_get0_notAfter(certificate));
+}
+
+/* Nobody takes the leaf any more when one of those above it has ended, the root too, if it is in
+ * `pool`. */
+static int64_t first_end(X509 *leaf, STACK_OF(X509) * chain, STACK_OF(X509) * pool)
+{
+	X509 *last = leaf;
+	int64_t end = end_of(leaf);
+
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		last = sk_X509_value(chain, i);
+		end = MIN(end, end_of(last));
+	}
+	for (int i = 0; i < sk_X509_num(pool); i++) {
+		X509 *candidate = sk_X509_value(pool, i);
+
+		if (is_root(candidate) && X509_check_issued(candidate, last) == X509_V_OK)
+			end = MIN(end, end_of(candidate));
+	}
+	return end;
+}
+
 static int fill(struct pki_credential *c, X509 *leaf, STACK_OF(X509) * chain, EVP_PKEY *key)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
@@ -322,10 +347,6 @@ static int fill(struct pki_credential *c, X509 *leaf, STACK_OF(X509) * chain, EV
 	if (pki_serial_text(leaf, c->serial) < 0)
 		c->serial[0] = 0;
 	c->not_before = pki_time_seconds(X509_get0_notBefore(leaf));
-	c->not_after = pki_time_seconds(X509_get0_notAfter(leaf));
-	for (int i = 0; i < sk_X509_num(chain); i++)
-		c->not_after = MIN(c->not_after,
-				   pki_time_seconds(X509_get0_notAfter(sk_X509_value(chain, i))));
 	return c->certificate_pem && c->chain_pem && c->key_pem ? 0 : -ENOMEM;
 }
 
@@ -343,6 +364,7 @@ static int make(STACK_OF(X509) * certificates, EVP_PKEY *key, const char *roots_
 	credential = calloc(1, sizeof(*credential));
 	if (!credential)
 		return -ENOMEM;
+	credential->not_after = first_end(leaf, chain, certificates);
 	r = fill(credential, leaf, chain, key);
 	if (r) {
 		pki_credential_unref(credential);

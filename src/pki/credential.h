@@ -32,7 +32,7 @@ struct pki_credential {
 	char *key_pem;	       /* PKCS#8, wiped at the end */
 	char cn[256], issuer_cn[256];
 	char serial[PKI_SERIAL_TEXT_BYTES];
-	int64_t not_before, not_after; /* seconds since the epoch; cut to the chain's earliest end
+	int64_t not_before, not_after; /* seconds since the epoch; cut to the first end above it
 					*/
 };
 

@@ -132,6 +132,31 @@ static void test_good(void **state)
 	free(pem);
 }
 
+/* The end is the root's where that comes first. */
+static void test_end(void **state)
+{
+	struct pki_request *request = request_new();
+	X509 *leaf =
+		pki_leaf_new(&subject, pki_request_key(request), root.certificate, root.key, NULL);
+	time_t later = (time_t)(clock_realtime_ns() / NSEC_PER_SEC) + 100 * 86400;
+	struct pki_credential *credential;
+	struct err_text err;
+	char *pem;
+
+	(void)state;
+	assert_non_null(ASN1_TIME_set(X509_getm_notAfter(leaf), later));
+	assert_true(X509_sign(leaf, root.key, EVP_sha256()) > 0);
+	pem = pem_of(leaf);
+	assert_int_equal(pki_credential_new(request, pem, root.pem, root.pem, &credential, &err),
+			 0);
+	assert_int_equal(credential->not_after,
+			 pki_time_seconds(X509_get0_notAfter(root.certificate)));
+	pki_credential_unref(credential);
+	pki_request_free(request);
+	X509_free(leaf);
+	free(pem);
+}
+
 static void test_refused(void **state)
 {
 	struct pki_request *request = request_new(), *foreign = request_new();
@@ -190,9 +215,8 @@ static void test_merge(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_request),
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_request), cmocka_unit_test(test_good),
+		cmocka_unit_test(test_end),	cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_merge),
 	};
 
