@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Waiting before trying again (backoff.h). The bound of a wait doubles with each failure; where a
- * good certificate is in hand it begins at a share of the time that is left, because then nothing
- * is lost by waiting, and after an outage nobody comes back in a crowd. Pure.
+ * good certificate is in hand it is most of the time that is left, because then nothing is lost by
+ * waiting, and after an outage nobody comes back in a crowd. Pure.
  */
 #include "control/backoff.h"
 
@@ -18,17 +18,11 @@ struct backoff_bounds backoff_urgent(void)
 	return (struct backoff_bounds){ URGENT_FIRST_NS, URGENT_LAST_NS };
 }
 
-static uint64_t within(uint64_t ns, uint64_t min, uint64_t max)
-{
-	return MIN(MAX(ns, min), max);
-}
-
 struct backoff_bounds backoff_while_good(uint64_t left_ns)
 {
-	return (struct backoff_bounds){
-		.first_ns = within(left_ns / 4, URGENT_FIRST_NS, BACKOFF_MAX_NS),
-		.last_ns = within(left_ns / 2, URGENT_FIRST_NS, BACKOFF_MAX_NS),
-	};
+	uint64_t bound_ns = MIN(MAX(left_ns / 8 * 7, URGENT_FIRST_NS), BACKOFF_MAX_NS);
+
+	return (struct backoff_bounds){ bound_ns, bound_ns };
 }
 
 static uint64_t bound_of(const struct backoff *backoff, struct backoff_bounds bounds)

@@ -29,8 +29,9 @@ struct backoff {
 
 /* Something that must be had at once: a second, and up to a minute. */
 struct backoff_bounds backoff_urgent(void);
-/* What we have is good for another `left_ns`: between an eighth and a quarter of that, but within
- * what backoff_urgent() says and `BACKOFF_MAX_NS`. */
+/* What we have is good for another `left_ns`: seven eighths of that, a second at least and
+ * BACKOFF_MAX_NS at most. So there is always another try before the end, and who waits together
+ * comes back as far apart as can be. */
 #define BACKOFF_MAX_NS (2 * 3600 * 1000000000ULL)
 struct backoff_bounds backoff_while_good(uint64_t left_ns);
 

@@ -21,7 +21,6 @@
 
 #define PATH_BYTES	 512
 #define LIFE_NS_MIN	 (60 * NSEC_PER_SEC) /* one that ends sooner is not worth a renewal */
-#define RETRY_NS_MIN	 (10 * NSEC_PER_SEC) /* of a renewal that failed */
 #define MOUNT_APPROLE	 "approle"
 #define MOUNT_KUBERNETES "kubernetes"
 #define MOUNT_CERT	 "cert"
@@ -281,15 +280,11 @@ static void login(struct vault *vault)
 
 /* --- renewal --- */
 
-/* Put off to some moment within what is left of the token: nobody needs it before, and whoever
- * does then can log in. */
-static void put_off(struct vault *vault)
+/* It is used until its end, and whoever needs one then logs in: many who try again would only be
+ * many more requests after an outage. */
+static void give_up(struct vault *vault)
 {
-	struct vault_auth *auth = &vault->auth;
-	uint64_t now_ns = clock_monotonic_ns();
-	uint64_t left_ns = auth->ends_ns > now_ns ? auth->ends_ns - now_ns : 0;
-
-	auth->renew_ns = now_ns + RETRY_NS_MIN + jitter_up_to(vault->jitter, left_ns);
+	vault->auth.renew_ns = 0;
 }
 
 static void on_renewed(const struct http_reply *reply, void *arg)
@@ -305,7 +300,7 @@ static void on_renewed(const struct http_reply *reply, void *arg)
 	if (outcome.cause == CAUSE_NONE)
 		set_life(vault, &answer);
 	else if (cause_is_of_source(outcome.cause))
-		put_off(vault);
+		give_up(vault);
 	else
 		vault_auth_drop(vault); /* revoked, or at the end of what it may have */
 	vault->note("renew_token", &outcome, vault->arg);
@@ -319,7 +314,7 @@ static void renew(struct vault *vault)
 	auth->transfer = vault_start(vault, "POST", "/v1/auth/token/renew-self", auth->token, "{}",
 				     false, on_renewed, vault);
 	if (!auth->transfer)
-		put_off(vault);
+		give_up(vault);
 }
 
 uint64_t vault_auth_turn(struct vault *vault, bool needed, uint64_t now_ns)
@@ -334,7 +329,7 @@ uint64_t vault_auth_turn(struct vault *vault, bool needed, uint64_t now_ns)
 		if (vault_reachable(vault, now_ns))
 			renew(vault);
 		else
-			put_off(vault);
+			give_up(vault);
 	} else if (!auth->token && needed && backoff_allows(&auth->backoff, now_ns) &&
 		   vault_reachable(vault, now_ns)) {
 		login(vault);

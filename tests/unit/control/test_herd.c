@@ -29,7 +29,7 @@
 #define LIFE_SECONDS   3600 /* of certificates and tokens */
 #define WARM_UP	       (LIFE_SECONDS + LIFE_SECONDS / 2)
 #define STEADY_SECONDS 1800
-#define OUTAGE_SECONDS 120
+#define OUTAGE_SECONDS 600
 #define BUCKET_SECONDS 20
 
 struct http_transfer {

@@ -95,9 +95,9 @@ static void test_backoff_of_what_is_good(void **state)
 	(void)state;
 	assert_int_equal(day.last_ns, BACKOFF_MAX_NS);
 	assert_int_equal(day.first_ns, BACKOFF_MAX_NS);
-	assert_int_equal(backoff_while_good(1200 * S).first_ns, 300 * S);
-	assert_int_equal(backoff_while_good(1200 * S).last_ns, 600 * S);
-	assert_int_equal(end.first_ns, S);
+	assert_int_equal(backoff_while_good(1200 * S).first_ns, 1050 * S);
+	assert_int_equal(backoff_while_good(1200 * S).last_ns, 1050 * S);
+	assert_int_equal(end.first_ns, 7 * S / 4);
 	assert_int_equal(backoff_while_good(0).last_ns, S);
 }
 
