@@ -18,6 +18,7 @@ import ssl
 import struct
 import threading
 
+from child import claim_ports
 from waiting import PATIENCE, wait_until
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
@@ -204,8 +205,9 @@ class FaultyHttp:
     """`tls`: the certs.Identity that it shows (one that has expired, or is for another name, too). `forward`: a rig of
     child.HttpServer. It listens from the start; `requests` are all that came, in order."""
 
-    def __init__(self, folder=None, *, tls=None, forward=None, port=0):
-        self._folder, self._tls, self._real, self.port = folder, None, forward, port
+    def __init__(self, folder=None, *, tls=None, forward=None):
+        self._folder, self._tls, self._real = folder, None, forward
+        (self.port,) = claim_ports(1)
         self.scheme = "https" if tls else "http"
         self.requests, self.closing = [], threading.Event()
         self._rules, self._lock, self._sockets = [], threading.Lock(), set()
@@ -217,7 +219,6 @@ class FaultyHttp:
     # Life.
     def listen(self):
         self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
         self._thread.start()
 
@@ -285,13 +286,13 @@ class FaultyHttp:
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls:
-            sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        with self._lock:
-            self._sockets.add(sock)
         try:
             with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._tls:
+                    sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                with self._lock:
+                    self._sockets.add(sock)
                 if self._tls:
                     sock.do_handshake()
                 with sock.makefile("rb") as stream:
@@ -299,7 +300,7 @@ class FaultyHttp:
                         self._reply_of(request)(Exchange(self, sock, request))
         finally:
             with self._lock:
-                self._sockets.remove(sock)
+                self._sockets.discard(sock)
             sock.close()
 
     @staticmethod
