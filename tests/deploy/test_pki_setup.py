@@ -286,6 +286,18 @@ def test_nobody_who_writes_meanwhile_is_overwritten(consul):
     assert "root-z" in consul.get(KEY)[0]
 
 
+def test_a_process_needs_no_more_of_consul_than_the_page_says(consul):
+    page = (REPO / "deploy/pki/README.md").read_text(encoding="utf-8")
+    (rules,) = [block for block in re.findall("```hcl\n(.*?)```", page, re.S) if KEY in block]
+    token = consul.new_token(rules)
+    consul.put_issuers(KEY, "kafka-pki/root-a")
+    index = consul.get(KEY)[1]
+    assert consul.call("GET", f"kv/{KEY}?index={index - 1}&wait=1s", token=token).status == 200
+    assert consul.call("PUT", f"kv/{KEY}", "x", token=token).status == 403
+    assert consul.call("GET", "kv/kafka/pki/other", token=token).status == 403
+    assert consul.call("GET", "kv/kafka/?recurse", token=token).json[0]["Key"] == KEY
+
+
 def test_what_is_wrong_with_consul_is_said(consul):
     consul.delete(KEY)
     reader = consul.new_token('key_prefix "kafka/" { policy = "read" }')
