@@ -19,7 +19,7 @@ unexpected() {
 trap 'unexpected "$LINENO"' ERR
 
 # What up makes in the state directory, and so all that down removes from it.
-state_files=(run log pki pki.tmp identity kafka admin.sock sallyport.yaml client.properties kcat.conf kcat-guest.conf
+state_files=(run log pki pki.tmp identity kafka vault admin.sock sallyport.yaml client.properties kcat.conf kcat-guest.conf
 	settings .sallyport-local)
 
 bold='' red='' green='' plain='' tty=''

@@ -15,16 +15,16 @@ from kafka_rig import REPO, SLOW
 LOCAL = REPO / "deploy" / "local"
 
 
-def three_ports():
-    """The first of three in a row."""
+def ports_in_a_row(count):
+    """The first of them."""
     for _ in range(50):
         (first,) = kafka_rig.free_ports(1)
         with contextlib.suppress(OSError):
-            for port in (first + 1, first + 2):
+            for port in range(first + 1, first + count):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port))
             return first
-    raise AssertionError("no three free ports in a row")
+    raise AssertionError(f"no {count} free ports in a row")
 
 
 class Site:
@@ -32,7 +32,7 @@ class Site:
     def __init__(self, folder):
         self.state = pathlib.Path(folder) / "state"
         self.port, = kafka_rig.free_ports(1)
-        self.broker_port = three_ports()
+        self.broker_port = ports_in_a_row(3)
 
     def start(self, command="up", *arguments):
         """Started as a terminal would: leader of its own group, with SIGINT at its default."""
