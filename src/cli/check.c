@@ -152,7 +152,7 @@ static int print_schema(bool json)
 {
 	bool first = true;
 
-	schema_visit(json ? print_key_json : print_key, &first);
+	schema_visit(&schema_root, json ? print_key_json : print_key, &first);
 	if (json)
 		puts("\n]");
 	return cli_finish(CLI_OK);
