@@ -20,6 +20,7 @@ _sallyport_value() {
 	--usage) _sallyport_words "client server both" "$2" ;;
 	--key) _sallyport_words "ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" "$2" ;;
 	--for) _sallyport_words "10m 1h" "$2" ;;
+	--deadline) _sallyport_words "60s 5m" "$2" ;;
 	--produce | --consume) _sallyport_words "off 1MB/s 10MB/s 100MB/s" "$2" ;;
 	--connections | --connections-per-second | --handshakes-per-second | --group) COMPREPLY=() ;;
 	--cn | --issuer | --serial | --listener | --limit | --san | --days | --name) COMPREPLY=() ;;
@@ -30,7 +31,8 @@ _sallyport_value() {
 _sallyport_options() {
 	case $1 in
 	proxy) echo "-c --config" ;;
-	check) echo "--json --schema" ;;
+	agent) echo "-c --config --once --deadline --socket --json" ;;
+	check) echo "--agent --json --schema" ;;
 	probe) echo "--json" ;;
 	dev) echo "--dir --cn --san --usage --days --key --name --force --json" ;;
 	status | reload | upgrade) echo "--socket --json" ;;
@@ -47,7 +49,7 @@ _sallyport_options() {
 }
 
 _sallyport() {
-	local verbs="proxy check probe dev status conns limits kill reload upgrade drain log-level help"
+	local verbs="proxy agent check probe dev status conns limits kill reload upgrade drain log-level help"
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
 
 	COMPREPLY=()
@@ -59,6 +61,7 @@ _sallyport() {
 		_sallyport_words "$(_sallyport_options "$verb")" "$word"
 	else
 		case $verb in
+		agent) [[ $COMP_CWORD -ne 2 ]] || _sallyport_words "status renew" "$word" ;;
 		check) _sallyport_files "$word" ;;
 		dev) [[ $COMP_CWORD -ne 2 ]] || _sallyport_words "ca cert" "$word" ;;
 		limits) [[ $COMP_CWORD -ne 2 ]] || _sallyport_words "set clear" "$word" ;;

@@ -10,7 +10,7 @@ function __sallyport_no_verb
     test (count (commandline -opc)) -lt 2
 end
 
-set -l admin status conns limits kill reload upgrade drain log-level
+set -l admin agent status conns limits kill reload upgrade drain log-level
 set -l filter conns kill
 
 complete -c sallyport -f
@@ -18,6 +18,7 @@ complete -c sallyport -s h -l help -d 'Show the page of the command'
 complete -c sallyport -n __sallyport_no_verb -s V -l version -d 'Show versions'
 
 complete -c sallyport -n __sallyport_no_verb -a proxy -d 'Run the proxy of a configuration'
+complete -c sallyport -n __sallyport_no_verb -a agent -d 'Certificates on disk for other programs'
 complete -c sallyport -n __sallyport_no_verb -a check -d 'Find every mistake in a configuration'
 complete -c sallyport -n __sallyport_no_verb -a probe -d 'Say what this host and its kernel can do'
 complete -c sallyport -n __sallyport_no_verb -a dev -d 'An embedded CA for laptops and tests'
@@ -31,8 +32,12 @@ complete -c sallyport -n __sallyport_no_verb -a drain -d 'Let the running proxy 
 complete -c sallyport -n __sallyport_no_verb -a log-level -d 'Show or change what the running proxy logs'
 complete -c sallyport -n __sallyport_no_verb -a help -d 'Show the help of a verb'
 
-complete -c sallyport -n '__sallyport_verb proxy' -s c -l config -r -F -d 'The configuration'
+complete -c sallyport -n '__sallyport_verb proxy agent' -s c -l config -r -F -d 'The configuration'
 complete -c sallyport -n '__sallyport_verb check' -F
+complete -c sallyport -n '__sallyport_verb agent' -a 'status renew'
+complete -c sallyport -n '__sallyport_verb agent' -l once -d 'End when all is done'
+complete -c sallyport -n '__sallyport_verb agent' -l deadline -x -a '60s 5m' -d 'Then give up'
+complete -c sallyport -n '__sallyport_verb check' -l agent -d "An agent's configuration"
 complete -c sallyport -n '__sallyport_verb check' -l schema -d 'Print every key'
 complete -c sallyport -n '__sallyport_verb check probe dev' -l json -d 'Print JSON'
 
@@ -46,7 +51,7 @@ complete -c sallyport -n '__sallyport_verb dev' -l key -x -a 'ec-p256 ec-p384 ed
 complete -c sallyport -n '__sallyport_verb dev' -l name -x -d 'Base of the file names'
 complete -c sallyport -n '__sallyport_verb dev' -l force -d 'Replace files'
 
-complete -c sallyport -n "__sallyport_verb $admin" -l socket -r -F -d 'The admin socket of the proxy'
+complete -c sallyport -n "__sallyport_verb $admin" -l socket -r -F -d 'The admin socket of the proxy, or agent'
 complete -c sallyport -n "__sallyport_verb $admin" -l json -d 'Print the answer as JSON'
 complete -c sallyport -n "__sallyport_verb $filter" -l cn -x -d "CN of the peer's certificate"
 complete -c sallyport -n "__sallyport_verb $filter" -l issuer -x -d 'CN of its issuer'
@@ -69,4 +74,4 @@ complete -c sallyport -n '__sallyport_verb limits' -l for -x -a '10m 1h' -d 'It 
 complete -c sallyport -n '__sallyport_verb drain' -l at-once -d 'Live connections end now'
 complete -c sallyport -n '__sallyport_verb log-level' -l for -x -a '10m 1h' -d 'Go back by itself'
 complete -c sallyport -n '__sallyport_verb log-level' -a 'error warning info debug'
-complete -c sallyport -n '__sallyport_verb help' -a 'proxy check probe dev status conns limits kill reload upgrade drain log-level help'
+complete -c sallyport -n '__sallyport_verb help' -a 'proxy agent check probe dev status conns limits kill reload upgrade drain log-level help'

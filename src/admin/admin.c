@@ -19,13 +19,12 @@
 #include "admin/health_checks.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/parse.h"
 #include "base/thread.h"
 #include "base/util.h"
+#include "dataplane/handover.h"
 #include "limits/clients.h"
 
-#define WATCH_PERIOD_NS	  (5 * NSEC_PER_SEC)
-#define REFUSED_PERIOD_NS NSEC_PER_SEC
+#define WATCH_PERIOD_NS (5 * NSEC_PER_SEC)
 
 static const struct http_route routes[] = {
 	{ "GET", "/v1/status", api_status },
@@ -75,39 +74,11 @@ void api_log_order(struct log_line *line, const struct http_request *request, co
 	log_u64(line, "by_pid", (uint64_t)who.pid);
 }
 
-/* --- who may ask --- */
-
-static void log_stranger(const struct ucred *who)
-{
-	static uint64_t next_ns; /* the server's thread alone */
-	uint64_t now_ns = clock_monotonic_ns();
-	struct log_line line;
-
-	if (now_ns < next_ns)
-		return;
-	next_ns = now_ns + REFUSED_PERIOD_NS;
-	log_begin(&line, LOG_WARNING, "admin_refused");
-	log_u64(&line, "by_uid", who->uid);
-	log_u64(&line, "by_pid", (uint64_t)who->pid);
-	log_str(&line, "msg", "not root, not the proxy's user, not in admin.allow_uids");
-	log_end(&line);
-}
-
 static bool admit(int fd, void *arg)
 {
 	const struct admin *admin = arg;
-	struct ucred who;
-	socklen_t len = sizeof(who);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
-		return false;
-	if (who.uid == 0 || who.uid == geteuid())
-		return true;
-	for (size_t i = 0; i < admin->allowed_count; i++)
-		if (admin->allowed_uids[i] == who.uid)
-			return true;
-	log_stranger(&who);
-	return false;
+	return admin_socket_admits(&admin->socket, fd);
 }
 
 /* --- the watcher --- */
@@ -183,18 +154,15 @@ static void init_locks(struct admin *admin)
 	thread_cond_init(&admin->changed);
 }
 
-static void take_uids(struct admin *admin, const struct config_strings *uids)
-{
-	uint64_t uid;
-
-	for (size_t i = 0; i < uids->count; i++)
-		/* The configuration has been checked. */
-		if (parse_u64(uids->items[i], 0, UINT32_MAX - 1, &uid) == 0)
-			admin->allowed_uids[admin->allowed_count++] = (uid_t)uid;
-}
-
 int admin_new(const struct admin_options *options, struct admin **ret, struct err_text *err)
 {
+	const struct admin_socket_options socket = {
+		.config = options->config,
+		.usual = ADMIN_SOCKET_DEFAULT,
+		.whose = "proxy",
+		.user = options->user,
+		.replaces = getenv(HANDOVER_FD_VARIABLE) != NULL,
+	};
 	struct admin *admin = calloc(1, sizeof(*admin));
 	int r;
 
@@ -202,11 +170,10 @@ int admin_new(const struct admin_options *options, struct admin **ret, struct er
 		return err_set(err, -ENOMEM, "out of memory");
 	admin->config_file = options->config_file;
 	admin->version = options->version;
-	admin->listen_fd = -1;
+	admin->socket.listen_fd = -1;
 	init_locks(admin);
-	take_uids(admin, &options->config->allow_uids);
 	admin->health = health_new();
-	r = admin->health ? admin_socket_open(admin, options->config->socket, options->user, err)
+	r = admin->health ? admin_socket_open(&admin->socket, &socket, err)
 			  : err_set(err, -ENOMEM, "out of memory");
 	if (r < 0) {
 		admin_free(admin);
@@ -220,7 +187,7 @@ static int start_server(struct admin *admin, struct err_text *err)
 {
 	struct http_options options = {
 		.name = "admin",
-		.listen_fd = TAKE_FD(admin->listen_fd),
+		.listen_fd = TAKE_FD(admin->socket.listen_fd),
 		.routes = routes,
 		.route_count = ARRAY_SIZE(routes),
 		.admit = admit,
@@ -233,9 +200,9 @@ static int start_server(struct admin *admin, struct err_text *err)
 		return 0;
 	r = http_start(&options, &admin->server, err);
 	if (r == 0)
-		r = admin_socket_publish(admin, err);
+		r = admin_socket_publish(&admin->socket, err);
 	if (r == 0)
-		log_msg(LOG_INFO, "admin_socket", "listening on %s", admin->socket);
+		log_msg(LOG_INFO, "admin_socket", "listening on %s", admin->socket.path);
 	return r;
 }
 
@@ -271,9 +238,7 @@ void admin_free(struct admin *admin)
 		return;
 	http_stop(admin->server);
 	stop_watcher(admin);
-	if (admin->listen_fd >= 0)
-		close(admin->listen_fd);
-	admin_socket_remove(admin);
+	admin_socket_close(&admin->socket);
 	health_free(admin->health);
 	pthread_cond_destroy(&admin->changed);
 	pthread_mutex_destroy(&admin->mutex);

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "admin/admin.h"
+#include "admin/admin_socket.h"
 #include "admin/http.h"
 #include "base/log.h"
 
@@ -17,13 +18,8 @@ struct admin {
 	const char *config_file, *version; /* admin_options */
 	struct proxy *proxy;
 	struct health *health;
-	int listen_fd;		    /* until the server has it; -1: none */
+	struct admin_socket socket;
 	struct http_server *server; /* NULL: not started, or no socket */
-	char socket[108];	    /* its path, "" if there is none */
-	dev_t socket_dev;	    /* … and which file it was */
-	ino_t socket_ino;
-	uid_t allowed_uids[ADMIN_UIDS_MAX];
-	size_t allowed_count;
 
 	bool watched; /* the thread is there */
 	pthread_t watcher;
@@ -66,14 +62,5 @@ void admin_wake(struct admin *admin);
 
 /* One look at everything, by whoever asks. */
 void admin_check(struct admin *admin);
-
-/* Opens the admin socket `wanted` (config_admin.socket), if there is to be one: listen_fd and the
- * fields of its file; `user` as in admin_options. 0, or -errno with `err`. */
-int admin_socket_open(struct admin *admin, const char *wanted, const char *user,
-		      struct err_text *err);
-/* This proxy serves: from now on the socket has its real path. 0, or -errno with `err`. */
-int admin_socket_publish(struct admin *admin, struct err_text *err);
-/* Removes the file, if it is still ours. */
-void admin_socket_remove(const struct admin *admin);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file of the admin socket (admin_impl.h): made so that nobody else can reach it for a moment,
- * taken over from a proxy that has died, never from one that lives, unless this process is to
- * replace it: then its file waits under another name until it serves. Main thread.
+ * The admin socket (admin_socket.h). Its file is made so that nobody else can reach it for a
+ * moment, taken over from a process that has died, never from one that lives, unless this process
+ * is to replace it: then its file waits under another name until it serves.
  */
+#include "admin/admin_socket.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -16,18 +18,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "admin/admin_impl.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
 #include "base/util.h"
-#include "dataplane/handover.h"
 
-#define BACKLOG	    128
-#define FOLDER_MODE 0755
-/* Of the file while the proxy that is replaced still answers on the real one. */
+#define BACKLOG		  128
+#define FOLDER_MODE	  0755
+#define REFUSED_PERIOD_NS NSEC_PER_SEC
+/* Of the file while the process that is replaced still answers on the real one. */
 #define REPLACING_SUFFIX ".new"
 
 static int fail(struct err_text *err, int error, const char *path, const char *what)
 {
-	const char *hint = error == EADDRINUSE ? ": another proxy answers there"
+	const char *hint = error == EADDRINUSE ? ": another process answers there"
 			   : error == ENOENT   ? ": its folder is not there"
 			   : error == EEXIST   ? ": something that is no socket is there"
 					       : "";
@@ -36,7 +40,7 @@ static int fail(struct err_text *err, int error, const char *path, const char *w
 		       strerror(error), hint);
 }
 
-/* A proxy that becomes another user has this user own what it made as root: else it could neither
+/* A process that becomes another user has this user own what it made as root: else it could neither
  * be reached as that user nor remove its socket. */
 static void give_to_user(const char *user, const char *path)
 {
@@ -106,18 +110,17 @@ static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode
 	return r;
 }
 
-static int listen_at(struct admin *admin, const char *path, bool make_folder, const char *user,
-		     struct err_text *err)
+static int listen_at(struct admin_socket *admin, const char *path, bool make_folder,
+		     const struct admin_socket_options *options, struct err_text *err)
 {
-	bool replaces = getenv(HANDOVER_FD_VARIABLE) != NULL;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	cleanup_close int folder = -1, fd = -1;
 	struct stat st;
 	int r;
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s%s", path,
-		 replaces ? REPLACING_SUFFIX : "");
-	folder = lock_folder(path, make_folder, user);
+		 options->replaces ? REPLACING_SUFFIX : "");
+	folder = lock_folder(path, make_folder, options->user);
 	if (folder < 0)
 		return fail(err, -folder, path, "use its folder");
 	r = make_way(&address);
@@ -127,56 +130,106 @@ static int listen_at(struct admin *admin, const char *path, bool make_folder, co
 	r = fd < 0 ? -errno : bind_with_mode(fd, &address, admin->allowed_count ? 0666 : 0600);
 	if (r < 0)
 		return fail(err, -r, path, "make the socket");
-	give_to_user(user, address.sun_path);
+	give_to_user(options->user, address.sun_path);
 	if (listen(fd, BACKLOG) < 0 || lstat(address.sun_path, &st) < 0) {
 		r = fail(err, errno, path, "make the socket");
 		unlink(address.sun_path);
 		return r;
 	}
-	memcpy(admin->socket, address.sun_path, sizeof(admin->socket));
-	admin->socket_dev = st.st_dev;
-	admin->socket_ino = st.st_ino;
+	memcpy(admin->path, address.sun_path, sizeof(admin->path));
+	admin->dev = st.st_dev;
+	admin->ino = st.st_ino;
 	admin->listen_fd = TAKE_FD(fd);
 	return 0;
 }
 
-int admin_socket_open(struct admin *admin, const char *wanted, const char *user,
+static void take_uids(struct admin_socket *admin, const struct config_strings *uids)
+{
+	uint64_t uid;
+
+	for (size_t i = 0; i < uids->count; i++)
+		/* The configuration has been checked. */
+		if (parse_u64(uids->items[i], 0, UINT32_MAX - 1, &uid) == 0)
+			admin->allowed_uids[admin->allowed_count++] = (uid_t)uid;
+}
+
+int admin_socket_open(struct admin_socket *admin, const struct admin_socket_options *options,
 		      struct err_text *err)
 {
+	const char *wanted = options->config->socket;
 	struct err_text why;
 
+	*admin = (struct admin_socket){ .listen_fd = -1 };
+	take_uids(admin, &options->config->allow_uids);
 	if (strcmp(wanted, "off") == 0)
 		return 0;
 	if (strcmp(wanted, "auto") != 0)
-		return listen_at(admin, wanted, false, user, err);
-	if (listen_at(admin, ADMIN_SOCKET_DEFAULT, true, user, &why) < 0)
+		return listen_at(admin, wanted, false, options, err);
+	if (listen_at(admin, options->usual, true, options, &why) < 0)
 		log_msg(LOG_WARNING, "admin_socket",
-			"%s; there is none, so that status, conns and the like can not reach this "
-			"proxy: set admin.socket to another path, or to off",
-			why.text);
+			"%s; there is none, so that no command can reach this %s: set admin.socket "
+			"to another path, or to off",
+			why.text, options->whose);
 	return 0;
 }
 
-int admin_socket_publish(struct admin *admin, struct err_text *err)
+int admin_socket_publish(struct admin_socket *admin, struct err_text *err)
 {
-	size_t len = strlen(admin->socket), suffix = strlen(REPLACING_SUFFIX);
-	char path[sizeof(admin->socket)];
+	size_t len = strlen(admin->path), suffix = strlen(REPLACING_SUFFIX);
+	char path[sizeof(admin->path)];
 
-	if (len <= suffix || strcmp(admin->socket + len - suffix, REPLACING_SUFFIX) != 0)
+	if (len <= suffix || strcmp(admin->path + len - suffix, REPLACING_SUFFIX) != 0)
 		return 0;
-	memcpy(path, admin->socket, sizeof(path));
+	memcpy(path, admin->path, sizeof(path));
 	path[len - suffix] = 0;
-	if (rename(admin->socket, path) < 0)
+	if (rename(admin->path, path) < 0)
 		return fail(err, errno, path, "take its place");
-	memcpy(admin->socket, path, sizeof(path));
+	memcpy(admin->path, path, sizeof(path));
 	return 0;
 }
 
-void admin_socket_remove(const struct admin *admin)
+void admin_socket_close(struct admin_socket *admin)
 {
 	struct stat st;
 
-	if (admin->socket[0] && lstat(admin->socket, &st) == 0 && st.st_dev == admin->socket_dev &&
-	    st.st_ino == admin->socket_ino)
-		unlink(admin->socket);
+	if (admin->listen_fd >= 0)
+		close(TAKE_FD(admin->listen_fd));
+	if (admin->path[0] && lstat(admin->path, &st) == 0 && st.st_dev == admin->dev &&
+	    st.st_ino == admin->ino)
+		unlink(admin->path);
+	admin->path[0] = 0;
+}
+
+/* --- who may ask --- */
+
+static void log_stranger(const struct ucred *who)
+{
+	static uint64_t next_ns; /* the server's thread alone */
+	uint64_t now_ns = clock_monotonic_ns();
+	struct log_line line;
+
+	if (now_ns < next_ns)
+		return;
+	next_ns = now_ns + REFUSED_PERIOD_NS;
+	log_begin(&line, LOG_WARNING, "admin_refused");
+	log_u64(&line, "by_uid", who->uid);
+	log_u64(&line, "by_pid", (uint64_t)who->pid);
+	log_str(&line, "msg", "not root, not the process's user, not in admin.allow_uids");
+	log_end(&line);
+}
+
+bool admin_socket_admits(const struct admin_socket *admin, int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		return false;
+	if (who.uid == 0 || who.uid == geteuid())
+		return true;
+	for (size_t i = 0; i < admin->allowed_count; i++)
+		if (admin->allowed_uids[i] == who.uid)
+			return true;
+	log_stranger(&who);
+	return false;
 }

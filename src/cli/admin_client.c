@@ -14,7 +14,7 @@
 #include "base/util.h"
 #include "cli/cli.h"
 #include "cli/table.h"
-#include "config/config.h"
+#include "config/agent.h"
 
 #define CONNECT_MS 3000L
 /* More than the proxy should need for anything. */
@@ -91,11 +91,23 @@ int admin_client_init(struct admin_client *client, const char *path, const struc
 	return ADMIN_GO_ON;
 }
 
+static const char *variable_of(const struct admin_client *client)
+{
+	return client->of_agent ? "SALLYPORT_AGENT_SOCKET" : "SALLYPORT_ADMIN_SOCKET";
+}
+
+static const char *whom(const struct admin_client *client)
+{
+	return client->of_agent ? "agent" : "proxy";
+}
+
 static const char *socket_of(const struct admin_client *client)
 {
-	const char *named = getenv("SALLYPORT_ADMIN_SOCKET");
+	const char *named = getenv(variable_of(client));
 
-	return client->socket ? client->socket : named && named[0] ? named : ADMIN_SOCKET_DEFAULT;
+	if (client->socket || (named && named[0]))
+		return client->socket ? client->socket : named;
+	return client->of_agent ? AGENT_SOCKET_DEFAULT : ADMIN_SOCKET_DEFAULT;
 }
 
 struct answer {
@@ -120,15 +132,14 @@ static int fail_connect(const struct admin_client *client, long error)
 
 	if (error == EACCES || error == EPERM)
 		cli_fail(client->command,
-			 "%s: permission denied: run it as root or as the proxy's user, or have "
+			 "%s: permission denied: run it as root or as the %s's user, or have "
 			 "your uid %u added to admin.allow_uids",
-			 path, getuid());
+			 path, whom(client), getuid());
 	else if (error == ENOENT || error == ECONNREFUSED || error == ENOTDIR || error == ENOTSOCK)
 		cli_fail(client->command,
-			 "%s: no proxy answers there (%s): start one, or name its socket "
-			 "(admin.socket of its configuration) with --socket PATH or "
-			 "SALLYPORT_ADMIN_SOCKET",
-			 path, strerror((int)error));
+			 "%s: no %s answers there (%s): start one, or name its socket "
+			 "(admin.socket of its configuration) with --socket PATH or %s",
+			 path, whom(client), strerror((int)error), variable_of(client));
 	else
 		cli_fail(client->command, "%s: %s", path, strerror((int)error));
 	return CLI_NO_PROXY;
@@ -137,9 +148,9 @@ static int fail_connect(const struct admin_client *client, long error)
 static int fail_refused(const struct admin_client *client, const char *path)
 {
 	cli_fail(client->command,
-		 "%s: refused: run it as root or as the proxy's user, or have your uid %u added to "
+		 "%s: refused: run it as root or as the %s's user, or have your uid %u added to "
 		 "admin.allow_uids",
-		 path, getuid());
+		 path, whom(client), getuid());
 	return CLI_NO_PROXY;
 }
 
@@ -174,10 +185,9 @@ static int fail_transfer(const struct admin_client *client, CURL *curl, CURLcode
 	if (code != CURLE_OPERATION_TIMEDOUT && is_refused(socket_of(client)))
 		return fail_refused(client, path);
 	if (code == CURLE_OPERATION_TIMEDOUT)
-		cli_fail(
-			client->command,
-			"%s: no answer in time: the proxy is very busy, or hangs; its log may tell",
-			path);
+		cli_fail(client->command,
+			 "%s: no answer in time: the %s is very busy, or hangs; its log may tell",
+			 path, whom(client));
 	else
 		cli_fail(client->command, "%s: no answer that can be used: %s", path,
 			 curl_easy_strerror(code));
@@ -245,7 +255,8 @@ static int judge(struct admin_client *client, CURL *curl, const char *text, size
 	if (!json_is_object(answer)) {
 		json_decref(answer);
 		path = table_safe_text(socket_of(client));
-		cli_fail(client->command, "%s: the answer is not that of a sallyport proxy", path);
+		cli_fail(client->command, "%s: the answer is not that of a sallyport %s", path,
+			 whom(client));
 		return CLI_NO_PROXY;
 	}
 	if (client->json)

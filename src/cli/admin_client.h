@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The verbs' side of the admin socket: asks the running proxy, and explains in words when there is
- * no answer.
+ * The verbs' side of the admin socket: asks the running proxy, or agent, and explains in words when
+ * there is no answer.
  */
 #ifndef SALLYPORT_CLI_ADMIN_CLIENT_H
 #define SALLYPORT_CLI_ADMIN_CLIENT_H
@@ -25,6 +25,7 @@ struct cli_verb;
 struct admin_client {
 	const char *command; /* "sallyport conns" */
 	const char *socket;  /* NULL: SALLYPORT_ADMIN_SOCKET, else the usual place */
+	bool of_agent;	     /* an agent is asked: SALLYPORT_AGENT_SOCKET, and its usual place */
 	bool json;	     /* a good answer is printed as it comes */
 	long answer_ms;	     /* how long the answer may take; 0: as usual */
 	char *path;	     /* and query, owned; NULL: no memory */

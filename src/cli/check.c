@@ -3,6 +3,8 @@
  * `sallyport check`: loads a configuration, checks it against files and host, and tells all at
  * once; or prints the table of keys. Main thread.
  */
+#include "agent/agent.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +121,44 @@ static int check_file(const char *file, bool json)
 	return cli_finish(code);
 }
 
+static void print_certificate(const struct config_agent_certificate *c)
+{
+	printf("  %s  CN %s", c->certificate.name,
+	       c->certificate.common_name ? c->certificate.common_name : "of its file");
+	for (size_t i = 0; i < c->layout_count; i++)
+		printf("%s%s", i ? ", " : "  -> ", c->layouts[i].directory);
+	putchar('\n');
+}
+
+static int check_agent_file(const char *file, bool json)
+{
+	cleanup_free struct config_problems *problems = calloc(1, sizeof(*problems));
+	struct config_agent *config = NULL;
+
+	if (!problems)
+		return cli_fail(COMMAND, "no memory");
+	config_agent_load_for_check(file, &config, problems);
+	if (config)
+		agent_check(config, problems);
+	if (json) {
+		fputs("{\"file\":", stdout);
+		json_write_string(stdout, file);
+		printf(",\"ok\":%s,\"errors\":%zu,\"warnings\":%zu,\"problems\":",
+		       problems->errors ? "false" : "true", problems->errors, problems->warnings);
+		report_problems_json(stdout, problems);
+		puts("}");
+	} else {
+		report_problems(stdout, file, problems);
+		if (!problems->errors)
+			printf("%s: good\n", file);
+	}
+	for (size_t i = 0; config && !json && !problems->errors && i < config->certificate_count;
+	     i++)
+		print_certificate(&config->certificates[i]);
+	config_agent_free(config);
+	return cli_finish(problems->errors ? CLI_USAGE : CLI_OK);
+}
+
 static void print_key(const char *path, const struct schema_key *key, void *arg)
 {
 	char type[SCHEMA_TYPE_TEXT_BYTES];
@@ -148,11 +188,12 @@ static void print_key_json(const char *path, const struct schema_key *key, void 
 	fputc('}', stdout);
 }
 
-static int print_schema(bool json)
+static int print_schema(bool agent, bool json)
 {
 	bool first = true;
 
-	schema_visit(json ? print_key_json : print_key, &first);
+	schema_visit(agent ? &schema_agent_root : &schema_root, json ? print_key_json : print_key,
+		     &first);
 	if (json)
 		puts("\n]");
 	return cli_finish(CLI_OK);
@@ -161,12 +202,13 @@ static int print_schema(bool json)
 int cli_check(const struct cli_verb *verb, int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "agent", no_argument, NULL, 'a' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "schema", no_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	bool json = false, schema = false;
+	bool agent = false, json = false, schema = false;
 	int option;
 
 	optind = 0;
@@ -177,11 +219,12 @@ int cli_check(const struct cli_verb *verb, int argc, char **argv)
 		}
 		if (option == '?')
 			return CLI_USAGE;
+		agent = agent || option == 'a';
 		json = json || option == 'j';
 		schema = schema || option == 's';
 	}
 	if (schema && optind == argc)
-		return print_schema(json);
+		return print_schema(agent, json);
 	if (schema)
 		return cli_usage_error(COMMAND, "--schema takes no file");
 	if (optind == argc)
@@ -189,5 +232,5 @@ int cli_check(const struct cli_verb *verb, int argc, char **argv)
 	if (optind + 1 < argc)
 		return cli_usage_error(COMMAND, "one file is expected, '%s' is one more",
 				       argv[optind + 1]);
-	return check_file(argv[optind], json);
+	return agent ? check_agent_file(argv[optind], json) : check_file(argv[optind], json);
 }

@@ -28,11 +28,13 @@ struct cli_verb {
 extern const struct cli_verb cli_verbs[];
 extern const char cli_help_text[];
 
-extern const char cli_proxy_help[], cli_check_help[], cli_probe_help[], cli_dev_help[];
+extern const char cli_proxy_help[], cli_agent_help[], cli_check_help[], cli_probe_help[],
+	cli_dev_help[];
 extern const char cli_status_help[], cli_conns_help[], cli_kill_help[], cli_reload_help[],
 	cli_upgrade_help[], cli_drain_help[], cli_log_level_help[], cli_limits_help[];
 
 int cli_proxy(const struct cli_verb *verb, int argc, char **argv);
+int cli_agent(const struct cli_verb *verb, int argc, char **argv);
 int cli_check(const struct cli_verb *verb, int argc, char **argv);
 int cli_probe(const struct cli_verb *verb, int argc, char **argv);
 int cli_dev(const struct cli_verb *verb, int argc, char **argv);

@@ -10,6 +10,8 @@
 
 const struct cli_verb cli_verbs[] = {
 	{ "proxy", "run the proxy of a configuration", cli_proxy_help, cli_proxy },
+	{ "agent", "certificates on disk for other programs, issued and renewed", cli_agent_help,
+	  cli_agent },
 	{ "check", "find every mistake in a configuration", cli_check_help, cli_check },
 	{ "probe", "say what this host and its kernel can do", cli_probe_help, cli_probe },
 	{ "dev", "an embedded CA for laptops and tests", cli_dev_help, cli_dev },

@@ -71,8 +71,8 @@ static bool key_equal(const struct schema_key *key, const uint8_t *a, const uint
 
 bool config_section_equal(const struct schema_section *section, const void *a, const void *b)
 {
-	for (size_t i = 0; i < section->key_count; i++)
-		if (!key_equal(&section->keys[i], a, b))
+	for (size_t i = 0; i < schema_key_count(section); i++)
+		if (!key_equal(schema_key(section, i), a, b))
 			return false;
 	return true;
 }

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "config/agent.h"
+#include "config/schema.h"
 #include "config/tree.h"
 #include "config/verify.h"
 #include "config/walk.h"
@@ -120,9 +122,30 @@ void config_problems_sort(struct config_problems *problems)
 	}
 }
 
+/* What a file is read as; each begins with a struct config. */
+struct form {
+	const struct schema_section *root;
+	void (*verify)(const struct config *config, struct config_problems *problems);
+	void (*free)(struct config *config);
+};
+
+static const struct form proxy_form = { &schema_root, config_verify, config_free };
+
+static void verify_agent(const struct config *config, struct config_problems *problems)
+{
+	config_agent_verify((const struct config_agent *)config, problems);
+}
+
+static void free_agent(struct config *config)
+{
+	config_agent_free((struct config_agent *)config);
+}
+
+static const struct form agent_form = { &schema_agent_root, verify_agent, free_agent };
+
 /* `keep`: what has errors is given too. */
-static int load_bytes(const char *bytes, size_t len, const char *folder, bool keep,
-		      struct config **ret_config, struct config_problems *problems)
+static int load_bytes(const char *bytes, size_t len, const char *folder, const struct form *form,
+		      bool keep, struct config **ret_config, struct config_problems *problems)
 {
 	struct config_tree tree = { 0 };
 	struct config *config;
@@ -130,10 +153,10 @@ static int load_bytes(const char *bytes, size_t len, const char *folder, bool ke
 
 	if (r < 0)
 		return r;
-	config = calloc(1, sizeof(*config));
-	r = config ? config_walk(&tree, folder, config, problems) : -ENOMEM;
+	config = calloc(1, form->root->bytes);
+	r = config ? config_walk(&tree, folder, form->root, config, problems) : -ENOMEM;
 	if (r == 0)
-		config_verify(config, problems);
+		form->verify(config, problems);
 	config_tree_free(&tree);
 	config_problems_sort(problems);
 	if (r == 0 && problems->errors)
@@ -141,14 +164,14 @@ static int load_bytes(const char *bytes, size_t len, const char *folder, bool ke
 	if (r == 0 || (r == -EINVAL && keep))
 		*ret_config = config;
 	else
-		config_free(config);
+		form->free(config);
 	return r;
 }
 
 int config_load_bytes(const char *bytes, size_t len, const char *folder, struct config **ret_config,
 		      struct config_problems *problems)
 {
-	return load_bytes(bytes, len, folder, false, ret_config, problems);
+	return load_bytes(bytes, len, folder, &proxy_form, false, ret_config, problems);
 }
 
 /* Whole content of a file, at most CONFIG_FILE_BYTES_MAX. */
@@ -210,7 +233,7 @@ static int load_failed(struct config_problems *problems, int code, const char *d
 	return code;
 }
 
-static int load(const char *file, bool keep, struct config **ret_config,
+static int load(const char *file, const struct form *form, bool keep, struct config **ret_config,
 		struct config_problems *problems)
 {
 	/* Non-blocking: a FIFO that nobody writes must not hold us. */
@@ -228,7 +251,7 @@ static int load(const char *file, bool keep, struct config **ret_config,
 	folder = path ? folder_of(path) : NULL;
 	if (!folder)
 		return load_failed(problems, errno ? -errno : -ENOMEM, "find the file's folder");
-	r = load_bytes(bytes, len, folder, keep, ret_config, problems);
+	r = load_bytes(bytes, len, folder, form, keep, ret_config, problems);
 	if (r == -ENOMEM)
 		return load_failed(problems, r, "hold the file");
 	if (r == 0)
@@ -238,13 +261,36 @@ static int load(const char *file, bool keep, struct config **ret_config,
 
 int config_load(const char *file, struct config **ret_config, struct config_problems *problems)
 {
-	return load(file, false, ret_config, problems);
+	return load(file, &proxy_form, false, ret_config, problems);
 }
 
 int config_load_for_check(const char *file, struct config **ret_config,
 			  struct config_problems *problems)
 {
-	return load(file, true, ret_config, problems);
+	return load(file, &proxy_form, true, ret_config, problems);
+}
+
+static int load_agent(const char *file, bool keep, struct config_agent **ret_config,
+		      struct config_problems *problems)
+{
+	struct config *config = NULL;
+	int r = load(file, &agent_form, keep, &config, problems);
+
+	if (config)
+		*ret_config = (struct config_agent *)config;
+	return r;
+}
+
+int config_agent_load(const char *file, struct config_agent **ret_config,
+		      struct config_problems *problems)
+{
+	return load_agent(file, false, ret_config, problems);
+}
+
+int config_agent_load_for_check(const char *file, struct config_agent **ret_config,
+				struct config_problems *problems)
+{
+	return load_agent(file, true, ret_config, problems);
 }
 
 void config_strings_fini(struct config_strings *strings)

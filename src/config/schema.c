@@ -14,8 +14,6 @@
 #include "limits/limits.h"
 #include "limits/pattern.h"
 
-/* sun_path, without its NUL and the ".new" of a proxy that replaces another. */
-#define ADMIN_SOCKET_BYTES_MAX 103
 /* RFC 7301 would allow 255; no registered protocol comes near, and logs hold this many. */
 #define ALPN_BYTES_MAX 31
 
@@ -547,7 +545,7 @@ static const struct schema_key log_keys[] = {
 	  .help = "lines a second of one event; ten times as many at once" },
 };
 
-static const struct schema_section log_section = { SECTION_OF(log_keys) };
+const struct schema_section schema_log = { SECTION_OF(log_keys) };
 
 static const struct schema_key audit_keys[] = {
 	{ .name = "file",
@@ -579,7 +577,7 @@ static const struct schema_key audit_keys[] = {
 	  .help = "KiB of records that may wait to be written" },
 };
 
-static const struct schema_section audit_section = {
+const struct schema_section schema_audit = {
 	SECTION_OF(audit_keys),
 	.empty = "nothing would be recorded: give it file or journald",
 };
@@ -618,7 +616,7 @@ static const struct schema_section metrics_section = {
 	SECTION_OF(metrics_keys),
 	.mark_offset = offsetof(struct config_metrics, marks.start),
 };
-static const char *refuse_admin_socket(const char *text)
+const char *schema_refuse_admin_socket(const char *text)
 {
 	if (strcmp(text, "auto") == 0 || strcmp(text, "off") == 0)
 		return NULL;
@@ -627,7 +625,7 @@ static const char *refuse_admin_socket(const char *text)
 	return NULL;
 }
 
-static const char *refuse_uid(const char *text)
+const char *schema_refuse_uid(const char *text)
 {
 	uint64_t uid;
 
@@ -643,14 +641,14 @@ static const struct schema_key admin_keys[] = {
 	  AT(struct config_admin, socket),
 	  .max = ADMIN_SOCKET_BYTES_MAX,
 	  .preset = "auto",
-	  .refuse = refuse_admin_socket,
+	  .refuse = schema_refuse_admin_socket,
 	  .help = "auto, off or a path; auto: " ADMIN_SOCKET_DEFAULT " if it can be had" },
 	{ .name = "allow_uids",
 	  .kind = SCHEMA_TEXTS,
 	  AT(struct config_admin, allow_uids),
 	  .max = ADMIN_UIDS_MAX,
 	  .preset = "[]",
-	  .refuse = refuse_uid,
+	  .refuse = schema_refuse_uid,
 	  .help = "users (by number) besides root and the proxy's own that may give orders" },
 };
 
@@ -698,12 +696,12 @@ static const struct schema_key root_keys[] = {
 	{ .name = "log",
 	  .kind = SCHEMA_SECTION,
 	  .offset = 0,
-	  .section = &log_section,
+	  .section = &schema_log,
 	  .help = "one line an event on standard error" },
 	{ .name = "audit",
 	  .kind = SCHEMA_SECTION,
 	  AT(struct config, audit),
-	  .section = &audit_section,
+	  .section = &schema_audit,
 	  .help = "who came, when, and why they went: a stream of its own" },
 	{ .name = "admin",
 	  .kind = SCHEMA_SECTION,

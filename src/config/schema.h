@@ -67,9 +67,17 @@ struct schema_section {
 	size_t bytes;	    /* of the struct of one item of SECTIONS */
 	size_t mark_offset; /* where an item of SECTIONS starts; 0: none */
 	const char *empty;  /* why an empty mapping is wrong; NULL: it is not */
+	/* A section whose keys it has, too; that one's struct comes first in its own. NULL: none.
+	 */
+	const struct schema_section *base;
 };
 
-extern const struct schema_section schema_root;
+extern const struct schema_section schema_root;	      /* of a proxy: struct config */
+extern const struct schema_section schema_agent_root; /* of an agent: struct config_agent */
+
+/* Its own keys and, after them, those of its base. */
+size_t schema_key_count(const struct schema_section *section);
+const struct schema_key *schema_key(const struct schema_section *section, size_t index);
 
 #define SCHEMA_TYPE_TEXT_BYTES 160
 
@@ -81,8 +89,9 @@ void schema_duration_text(uint64_t ms, char *ret, size_t size);
 void schema_bytes_text(uint64_t bytes, char *ret, size_t size);
 /* "10kB/s", "1500kB/s", "1GB/s": likewise. */
 void schema_rate_text(uint64_t per_second, char *ret, size_t size);
-/* Every key, depth first, with its whole path: "listeners[].tls.key". */
-void schema_visit(void (*visit)(const char *path, const struct schema_key *key, void *arg),
+/* Every key of a root, depth first, with its whole path: "listeners[].tls.key". */
+void schema_visit(const struct schema_section *root,
+		  void (*visit)(const char *path, const struct schema_key *key, void *arg),
 		  void *arg);
 
 #endif

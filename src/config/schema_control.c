@@ -332,7 +332,7 @@ static const struct schema_key certificate_keys[] = {
 	  .kind = SCHEMA_DURATION,
 	  .off = true,
 	  AT(struct config_certificate, ttl_ms),
-	  .min = MINUTE_MS,
+	  .min = 10 * SECOND_MS,
 	  .max = 3650 * DAY_MS,
 	  .preset = "off",
 	  .help = "life that is asked for; off: what the role says (dev: a day)" },

@@ -103,14 +103,25 @@ void schema_type_text(const struct schema_key *key, char ret[SCHEMA_TYPE_TEXT_BY
 	}
 }
 
+size_t schema_key_count(const struct schema_section *section)
+{
+	return section->key_count + (section->base ? schema_key_count(section->base) : 0);
+}
+
+const struct schema_key *schema_key(const struct schema_section *section, size_t index)
+{
+	return index < section->key_count ? &section->keys[index]
+					  : schema_key(section->base, index - section->key_count);
+}
+
 static void visit_section(const char *prefix, const struct schema_section *section,
 			  void (*visit)(const char *path, const struct schema_key *key, void *arg),
 			  void *arg)
 {
 	char path[128];
 
-	for (size_t i = 0; i < section->key_count; i++) {
-		const struct schema_key *key = &section->keys[i];
+	for (size_t i = 0; i < schema_key_count(section); i++) {
+		const struct schema_key *key = schema_key(section, i);
 
 		snprintf(path, sizeof(path), "%s%s%s%s", prefix, prefix[0] ? "." : "", key->name,
 			 key->kind == SCHEMA_SECTIONS ? "[]" : "");
@@ -120,8 +131,9 @@ static void visit_section(const char *prefix, const struct schema_section *secti
 	}
 }
 
-void schema_visit(void (*visit)(const char *path, const struct schema_key *key, void *arg),
+void schema_visit(const struct schema_section *root,
+		  void (*visit)(const char *path, const struct schema_key *key, void *arg),
 		  void *arg)
 {
-	visit_section("", &schema_root, visit, arg);
+	visit_section("", root, visit, arg);
 }

@@ -303,7 +303,7 @@ static void verify_pair(const struct config *config, size_t a, size_t b,
 				   a, la->marks.listen.line, la->listen_text);
 }
 
-static void verify_audit(const struct config_audit *audit, struct config_problems *problems)
+void config_audit_verify(const struct config_audit *audit, struct config_problems *problems)
 {
 	if (audit->file && audit->journald)
 		config_error_add(problems, audit->marks.journald, "audit.journald",
@@ -313,7 +313,7 @@ static void verify_audit(const struct config_audit *audit, struct config_problem
 				 "nothing is recorded: give audit a file or journald");
 }
 
-static void verify_metrics(const struct config *config, struct config_problems *problems)
+void config_metrics_verify(const struct config *config, struct config_problems *problems)
 {
 	const struct config_metrics *metrics = &config->metrics;
 	struct sockaddr_storage address;
@@ -350,7 +350,7 @@ static void verify_metrics(const struct config *config, struct config_problems *
 
 void config_verify(const struct config *config, struct config_problems *problems)
 {
-	verify_audit(&config->audit, problems);
+	config_audit_verify(&config->audit, problems);
 	verify_penalties(&config->penalties, problems);
 	config_verify_clients(&config->clients, problems);
 	verify_identity(&config->identity, problems);
@@ -369,5 +369,5 @@ void config_verify(const struct config *config, struct config_problems *problems
 		for (size_t j = 0; j < i; j++)
 			verify_pair(config, j, i, problems);
 	}
-	verify_metrics(config, problems);
+	config_metrics_verify(config, problems);
 }

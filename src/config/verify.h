@@ -12,5 +12,8 @@
 void config_verify(const struct config *config, struct config_problems *problems);
 /* … of clients by name alone; config_verify() calls it. */
 void config_verify_clients(const struct config_clients *clients, struct config_problems *problems);
+/* Single sections, for who has few others of a proxy. */
+void config_audit_verify(const struct config_audit *audit, struct config_problems *problems);
+void config_metrics_verify(const struct config *config, struct config_problems *problems);
 
 #endif

@@ -25,6 +25,7 @@
 struct walk {
 	struct config_problems *problems;
 	const char *folder;
+	const struct schema_section *root;
 	char path[160]; /* of the key at hand */
 	size_t values;
 	int result; /* the first fatal error: ends the walk */
@@ -379,15 +380,15 @@ static void refuse_unknown(struct walk *w, const struct schema_section *section,
 		config_error_add(w->problems, key->at, w->path, "unknown key");
 		return;
 	}
-	assert(section->key_count <= SECTION_KEYS_MAX);
-	for (size_t i = 0; i < section->key_count; i++) {
-		names[i] = section->keys[i].name;
+	assert(schema_key_count(section) <= SECTION_KEYS_MAX);
+	for (size_t i = 0; i < schema_key_count(section); i++) {
+		names[i] = schema_key(section, i)->name;
 		if (used < sizeof(all))
 			used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s",
 						 i ? ", " : "", names[i]);
 	}
 	near = parse_nearest_word(key->text, names);
-	schema_visit(home_visit, &home);
+	schema_visit(w->root, home_visit, &home);
 	if (home.path[0])
 		config_error_add(w->problems, key->at, w->path, "this key belongs %s", home.path);
 	else if (near)
@@ -400,11 +401,11 @@ static void refuse_unknown(struct walk *w, const struct schema_section *section,
 static const struct schema_key *find_key(const struct schema_section *section, const char *name,
 					 size_t *ret_index)
 {
-	for (size_t i = 0; i < section->key_count; i++) {
-		if (strcmp(section->keys[i].name, name) != 0)
+	for (size_t i = 0; i < schema_key_count(section); i++) {
+		if (strcmp(schema_key(section, i)->name, name) != 0)
 			continue;
 		*ret_index = i;
-		return &section->keys[i];
+		return schema_key(section, i);
 	}
 	return NULL;
 }
@@ -442,21 +443,22 @@ static void walk_section(struct walk *w, const struct schema_section *section,
 		config_error_add(w->problems, at, w->path, "%s", section->empty);
 	for (size_t i = 0; map && i + 1 < map->count && !w->result; i += 2)
 		walk_pair(w, section, map->items[i], map->items[i + 1], base, seen);
-	for (size_t i = 0; i < section->key_count && !w->result; i++) {
-		size_t used = walk_push(w, section->keys[i].name);
+	for (size_t i = 0; i < schema_key_count(section) && !w->result; i++) {
+		const struct schema_key *key = schema_key(section, i);
+		size_t used = walk_push(w, key->name);
 
 		if (!seen[i].line)
-			walk_absent(w, &section->keys[i], at, base);
+			walk_absent(w, key, at, base);
 		walk_pop(w, used);
 	}
 }
 
-int config_walk(const struct config_tree *tree, const char *folder, struct config *config,
-		struct config_problems *problems)
+int config_walk(const struct config_tree *tree, const char *folder,
+		const struct schema_section *root, void *config, struct config_problems *problems)
 {
-	struct walk w = { .problems = problems, .folder = folder };
+	struct walk w = { .problems = problems, .folder = folder, .root = root };
 
 	if (expect(&w, tree->root, CONFIG_NODE_MAP, "a mapping (key: value)"))
-		walk_section(&w, &schema_root, tree->root, tree->root->at, (uint8_t *)config);
+		walk_section(&w, root, tree->root, tree->root->at, config);
 	return w.result == -ENOMEM ? -ENOMEM : 0;
 }

@@ -17,7 +17,6 @@
 
 #define FILES_LOOK_NS	(2 * NSEC_PER_SEC)
 #define SECONDS_NS(s)	((uint64_t)(s) * NSEC_PER_SEC)
-#define DAY_MS		(86400 * 1000ULL)
 #define SPACING_NS	(2 * NSEC_PER_SEC)    /* between two of one certificate, at least */
 #define SPREAD_NS	(500 * NSEC_PER_MSEC) /* of those that another issuer makes due */
 #define NAMES_BYTES_MAX 20000
@@ -52,8 +51,9 @@ static struct pki_subject subject_of(const struct config_certificate *config, st
 	add_names(names, PKI_SAN_URI, &config->uri);
 	subject.sans = names->sans;
 	subject.san_count = names->count;
-	/* Of the embedded CA: whole days. */
-	subject.days = config->ttl_ms ? (unsigned int)((config->ttl_ms + DAY_MS - 1) / DAY_MS) : 1;
+	/* Of the embedded CA. */
+	subject.days = 1;
+	subject.seconds = config->ttl_ms / 1000;
 	return subject;
 }
 
@@ -412,7 +412,7 @@ static uint64_t turn_one(struct managed *m, uint64_t now_ns)
 
 uint64_t certificates_turn(struct control *control, uint64_t now_ns)
 {
-	bool look = now_ns >= control->files_ns, any_files = false;
+	bool look = now_ns >= control->files_ns, any_files = false, ordered;
 	uint64_t due_ns = UINT64_MAX;
 
 	for (size_t i = 0; i < control->managed_count; i++) {
@@ -420,7 +420,10 @@ uint64_t certificates_turn(struct control *control, uint64_t now_ns)
 
 		if (m->config->source == CONFIG_SOURCE_FILES) {
 			any_files = true;
-			if ((look || take_order(m)) && files_differ(m))
+			ordered = take_order(m);
+			if (ordered) /* again, whether they differ or not */
+				memset(m->digests, 0, sizeof(m->digests));
+			if ((look || ordered) && files_differ(m))
 				read_files(m);
 			continue;
 		}

@@ -33,11 +33,18 @@ enum control_reason {
 };
 const char *control_reason_name(enum control_reason reason); /* "first", "loaded", … */
 
+/* Who issued a certificate, and what was asked for: one line of text. */
+#define CONTROL_ORIGIN_BYTES 320
+
 /* On the thread that turns it. What is given is borrowed; take a reference to keep it. */
 struct control_events {
 	void (*issued)(void *arg, const char *name, struct pki_credential *credential,
 		       enum control_reason reason);
 	void (*trusted)(void *arg, struct trust *trust);
+	/* Within control_new(): a good certificate that the owner has kept, as a reference of its
+	 * own, with the origin that came with it; or NULL. This itself may be NULL. */
+	struct pki_credential *(*kept)(void *arg, const char *name,
+				       char ret_origin[CONTROL_ORIGIN_BYTES]);
 	void *arg;
 };
 
@@ -63,6 +70,10 @@ void control_tell_kept(struct control *control);
  * one of `fds` (as poll(2); may be 0). */
 void control_turn(struct control *control, struct pollfd *fds, size_t fd_count,
 		  unsigned int wait_ms);
+/* Of the certificate in force, for an owner that keeps it; "" if there is none. On the thread that
+ * turns it. */
+void control_origin(const struct control *control, const char *name,
+		    char ret[CONTROL_ORIGIN_BYTES]);
 /* Any thread: ends a wait. */
 void control_wake(struct control *control);
 /* Any thread: issue this one (NULL: all) anew at once. 0, or -ENOENT. */

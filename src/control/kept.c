@@ -53,19 +53,35 @@ static void file_name(const struct managed *m, char ret[CERTIFICATE_NAME_MAX + 8
 	snprintf(ret, CERTIFICATE_NAME_MAX + 8, "%s.pem", m->config->name);
 }
 
+static void write_head(const struct managed *m, char ret[CONTROL_ORIGIN_BYTES])
+{
+	snprintf(ret, CONTROL_ORIGIN_BYTES, HEAD "%s request=%016llx issued=%lld\n", m->issuer,
+		 (unsigned long long)m->request, (long long)m->issued_at);
+}
+
+void control_origin(const struct control *control, const char *name, char ret[CONTROL_ORIGIN_BYTES])
+{
+	ret[0] = 0;
+	for (size_t i = 0; i < control->managed_count; i++) {
+		const struct managed *m = &control->managed[i];
+
+		if (m->credential && strcmp(m->config->name, name) == 0)
+			write_head(m, ret);
+	}
+}
+
 int kept_save_certificate(const struct managed *m, struct err_text *err)
 {
-	char name[CERTIFICATE_NAME_MAX + 8];
+	char name[CERTIFICATE_NAME_MAX + 8], head[CONTROL_ORIGIN_BYTES];
 	char *text = NULL;
 	int r;
 
 	if (!is_kept(m))
 		return 0;
 	file_name(m, name);
-	if (asprintf(&text, HEAD "%s request=%016llx issued=%lld\n%s%s%s", m->issuer,
-		     (unsigned long long)m->request, (long long)m->issued_at,
-		     m->credential->key_pem, m->credential->certificate_pem,
-		     m->credential->chain_pem) < 0)
+	write_head(m, head);
+	if (asprintf(&text, "%s%s%s%s", head, m->credential->key_pem,
+		     m->credential->certificate_pem, m->credential->chain_pem) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	r = save(m->control, name, 0600, text, err);
 	secret_wipe(text, strlen(text));
@@ -213,15 +229,35 @@ static void load_certificate(struct managed *m)
 	free(text);
 }
 
+/* What the owner has kept by itself. */
+static void ask_owner(struct managed *m)
+{
+	const struct control_events *events = &m->control->events;
+	char origin[CONTROL_ORIGIN_BYTES] = "";
+	struct pki_credential *credential;
+	struct kept_head head;
+
+	if (!events->kept || m->credential || m->config->source == CONFIG_SOURCE_FILES)
+		return;
+	credential = events->kept(events->arg, m->config->name, origin);
+	if (credential && parse_head(origin, &head))
+		certificate_loaded(m, credential, &head);
+	else
+		pki_credential_unref(credential);
+}
+
 void kept_load(struct control *control)
 {
-	if (!folder(control))
-		return;
 	/* Before rights are given up, which go by folders that are there. */
-	if (access(folder(control), F_OK) < 0 && mkdir(folder(control), 0700) < 0)
+	if (folder(control) && access(folder(control), F_OK) < 0 &&
+	    mkdir(folder(control), 0700) < 0)
 		log_msg(LOG_ERROR, "keep_failed", "can not make the folder %s: %s", folder(control),
 			strerror(errno));
-	load_trust(control);
-	for (size_t i = 0; i < control->managed_count; i++)
-		load_certificate(&control->managed[i]);
+	if (folder(control))
+		load_trust(control);
+	for (size_t i = 0; i < control->managed_count; i++) {
+		if (folder(control))
+			load_certificate(&control->managed[i]);
+		ask_owner(&control->managed[i]);
+	}
 }

@@ -32,6 +32,13 @@
 #define CONSUL_QUERIES_PER_SECOND 2	      /* however fast the answers come */
 #define CREDENTIAL_FILE_BYTES_MAX (64 * 1024) /* tokens, secret ids */
 
+/* Of one certificate of an agent. */
+#define LAYOUTS_MAX	     16
+#define LAYOUT_TEMPLATES_MAX 32	 /* of one layout */
+#define LAYOUT_FILE_NAME_MAX 128 /* bytes */
+#define HOOKS_MAX	     16
+#define HOOK_ARGUMENTS_MAX   64
+
 #define HEALTH_CONDITIONS_MAX 512
 #define HEALTH_WORKER_MS      2000 /* a worker that takes longer to answer is silent */
 /* What an operator may ask of running workers at once. */

@@ -133,10 +133,11 @@ static int set_name(X509 *cert, const char *cn)
 }
 
 /* `issuer` NULL: nothing to cut to. */
-static int set_validity(X509 *cert, unsigned int days, const X509 *issuer)
+static int set_validity(X509 *cert, const struct pki_subject *subject, const X509 *issuer)
 {
 	time_t now = (time_t)(clock_realtime_ns() / NSEC_PER_SEC);
-	time_t end = now + (time_t)days * DAY_SECONDS;
+	time_t end = now + (subject->seconds ? (time_t)subject->seconds
+					     : (time_t)subject->days * DAY_SECONDS);
 
 	if (issuer) {
 		int64_t issuer_end = pki_time_seconds(X509_get0_notAfter(issuer));
@@ -269,7 +270,7 @@ static int add_sans(X509 *cert, const struct pki_san *sans, size_t count)
 static int fill(X509 *cert, const struct pki_subject *subject, EVP_PKEY *key, const X509 *issuer)
 {
 	return X509_set_version(cert, X509_VERSION_3) && set_serial(cert) &&
-	       set_name(cert, subject->cn) && set_validity(cert, subject->days, issuer) &&
+	       set_name(cert, subject->cn) && set_validity(cert, subject, issuer) &&
 	       X509_set_pubkey(cert, key) &&
 	       X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)) &&
 	       add_basic_constraints(cert, issuer == NULL);

@@ -38,6 +38,7 @@ struct pki_subject {
 	size_t san_count;
 	enum pki_usage usage; /* of a leaf */
 	unsigned int days;
+	uint64_t seconds; /* instead of days; 0: days count */
 };
 
 /* Parts of certificates and requests, owned by the caller; NULL if OpenSSL fails. */

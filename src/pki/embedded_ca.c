@@ -75,7 +75,7 @@ static int check_request(const struct embedded_ca_request *request, struct err_t
 {
 	const struct pki_subject *subject = &request->subject;
 
-	if (subject->days < 1 || subject->days > EMBEDDED_CA_DAYS_MAX)
+	if (!subject->seconds && (subject->days < 1 || subject->days > EMBEDDED_CA_DAYS_MAX))
 		return err_set(err, -EINVAL, "a certificate lives 1 to %d days",
 			       EMBEDDED_CA_DAYS_MAX);
 	if (subject->san_count > PKI_SANS_MAX)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import pytest  # noqa: E402
 
 pytest.register_assert_rewrite(
-    "adminrig", "changing", "door", "manager", "proxyrig", "rawserver", "rawtls", "rawtls12", "scrape", "tlswire",
+    "adminrig", "agentrig", "changing", "door", "manager", "proxyrig", "rawserver", "rawtls", "rawtls12", "scrape", "tlswire",
     "upstream"
 )
 

@@ -89,7 +89,7 @@ def test_stale_file_is_replaced(new_door, operator):
 
 def test_live_one_is_not_taken_over(new_door, operator):
     door = new_door(process=operator.process())
-    with pytest.raises(AssertionError, match="another proxy answers there"):
+    with pytest.raises(AssertionError, match="another process answers there"):
         new_door(process=operator.process())
     assert operator.status()["pid"] == door.proxy.process.pid
 
@@ -197,7 +197,7 @@ def test_usual_place(new_door):
     lines = done.stdout.splitlines()
     assert lines[0] == "600", done.stdout + done.stderr
     assert "second 0" in lines and "first 0" in lines
-    assert "another proxy answers there" in lines[-1] and '"level":"warning"' in lines[-1]
+    assert "another process answers there" in lines[-1] and '"level":"warning"' in lines[-1]
     assert not [line for line in lines if line == "admin.sock"]
 
 

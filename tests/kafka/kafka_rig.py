@@ -244,13 +244,15 @@ class Broker(Daemon):
     `jwks` the front door, which makes that file, tells it who clients are, and ACLs are in force;
     the log then has each of the authorizer's decisions."""
 
-    def __init__(self, folder, advertise_port, jwks=None):
+    def __init__(self, folder, advertise_port, jwks=None, properties=None):
+        """`properties`: a file with more of its configuration."""
         folder = pathlib.Path(folder)
         self.port, self.internal, self.controller = free_ports(3)
         super().__init__("broker", [
             KAFKA / "broker", "--dir", folder, "--port", self.port, "--internal", self.internal,
             "--controller", self.controller, "--advertise", f"127.0.0.1:{advertise_port}",
             "--heap", "192m", *(["--jwks", jwks] if jwks else []),
+            *(["--properties", properties] if properties else []),
         ], folder.parent / "broker.log", env={"SALLYPORT_AUTHORIZER_LOG": "debug"})
 
     def start(self):

@@ -31,7 +31,8 @@ LAYERS = {
     "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "proxy_protocol", "tls", "kern", "pki",
                   "control"},
     "admin": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "control", "dataplane"},
-    "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "control", "dataplane", "admin"},
+    "agent": {"base", "limits", "config", "tls", "pki", "control", "dataplane", "admin"},
+    "cli": {"base", "limits", "loop", "config", "kafka", "tls", "kern", "pki", "control", "dataplane", "admin", "agent"},
 }
 # Headers of libraries that only some folders may use.
 LIBRARY_HOMES = [
