@@ -97,14 +97,17 @@ static const char *read_token(const char *at, struct token *token)
 
 static void read_tokens(const char *pattern, struct tokens *ret)
 {
+	enum token_kind before = TOKEN_KIND_COUNT;
+
 	ret->count = 0;
 	while (*pattern && ret->count < PATTERN_BYTES_MAX) {
 		struct token *token = &ret->items[ret->count];
 
 		pattern = read_token(pattern, token);
 		/* Two stars in a row are one. */
-		if (token->kind != TOKEN_STAR || !ret->count || token[-1].kind != TOKEN_STAR)
+		if (token->kind != TOKEN_STAR || before != TOKEN_STAR)
 			ret->count++;
+		before = token->kind;
 	}
 }
 
