@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways to run the load and to read what a process used."""
 
+import contextlib
 import json
 import os
+import random
 import resource
 import socket
 import subprocess
@@ -29,10 +31,24 @@ def pin(cpu):
         os.sched_setaffinity(0, {cpu})
 
 
+def pin_all(pids, cpu):
+    """Also those that have chosen a core themselves, as hitch's workers do: on that of the load it is cheaper."""
+    for pid in pids if cpu is not None else ():
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                os.sched_setaffinity(int(thread), {cpu})
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range from which outgoing connections get theirs: a proxy that is restarted must find
+    its port free again."""
+    for port in random.sample(range(20000, 30000), 200):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                s.bind(("127.0.0.1", port))
+                return port
+    raise SystemExit("no free port from 20000 to 29999")
 
 
 def raise_fd_limit(want=FD_LIMIT):
@@ -112,6 +128,7 @@ class Environment:
     proxy_cpu: int = None
     load_cpu: int = None
     start_seconds: float = 10
+    load_seconds: int = 30  # longest wait of a load for anything
 
     @property
     def sallyport(self):
@@ -143,7 +160,7 @@ def read_mapped_files(pid):
 class Session:
     """A scratch directory, certificates and a running origin."""
 
-    def __init__(self, build, pinned=False, start_seconds=10):
+    def __init__(self, build, pinned=False, slow=False):
         raise_fd_limit()
         self._scratch = tempfile.TemporaryDirectory(prefix="sallyport-bench-")
         cpus = sorted(os.sched_getaffinity(0))
@@ -151,8 +168,10 @@ class Session:
         self.env = Environment(
             work=self._scratch.name, build=os.path.abspath(build),
             upstream=f"127.0.0.1:{free_port()}", proxy_cpu=cpus[1] if two else None,
-            load_cpu=cpus[0] if two else None, start_seconds=start_seconds)
+            load_cpu=cpus[0] if two else None, start_seconds=60 if slow else 10, load_seconds=600 if slow else 30)
         self.origin = None
+        self.handshakes = {}  # of each subject, all that were measured, in nanoseconds
+        self.connection_ns = {}  # what a connection of a subject costs, once that was measured
 
     def __enter__(self):
         env = self.env
@@ -177,25 +196,64 @@ class Session:
 
     def load_argv(self, subject, mode, **options):
         env = self.env
-        argv = [env.load, mode, "--connect", subject.listen()]
+        argv = [env.load, mode, "--connect", subject.listen(), "--timeout", str(env.load_seconds)]
         if subject.tls:
-            argv += ["--cert", env.certs.client_cert, "--key", env.certs.client_key,
-                     "--ca", env.certs.ca, "--server-name", certs_module.SERVER_NAME]
+            argv += ["--ca", env.certs.ca, "--server-name", certs_module.SERVER_NAME]
+            if mode != "storm":  # whose clients have none
+                argv += ["--cert", env.certs.client_cert, "--key", env.certs.client_key]
         else:
             argv.append("--plain")
         for name, value in options.items():
-            argv += ["--" + name.replace("_", "-"), str(value)]
+            name = "--" + name.replace("_", "-")
+            argv += [name] if value is True else [name, str(value)]
         return argv
+
+    def start_load(self, subject, mode, nice=0, **options):
+        """In the background, with stdin and stdout as pipes."""
+        def before_exec():
+            pin(self.env.load_cpu)
+            os.nice(nice)
+
+        return subprocess.Popen(self.load_argv(subject, mode, **options), stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                preexec_fn=before_exec)
+
+    @staticmethod
+    def await_ready(process, subject):
+        if b"ready" not in process.stdout.readline():
+            raise LoadFailed(f"{subject.name}: {broke_off(process, subject)}")
+
+    @staticmethod
+    def end_load(process, subject, said=b""):
+        """The JSON of a load that was started. @said: what was read of its stdout before."""
+        out, err = process.communicate(b"\n" if process.stdin else None)
+        if process.returncode:
+            raise LoadFailed(f"{subject.name}: {err.decode().strip()}\n"
+                             f"the end of its log: {subject.log_end()}")
+        result = json.loads((said + out).splitlines()[-1])
+        if not result["verified"]:
+            raise LoadFailed(f"{subject.name}: not verified")
+        return result
 
     def load(self, subject, mode, **options):
         """Runs the load generator once; its JSON as a dict. Anything wrong raises LoadFailed."""
-        done = subprocess.run(self.load_argv(subject, mode, **options), stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, check=False,
-                              preexec_fn=lambda: pin(self.env.load_cpu))
-        if done.returncode:
-            raise LoadFailed(f"{subject.name} {mode}: {done.stderr.decode().strip()}\n"
-                             f"the end of its log: {subject.log_end()}")
-        result = json.loads(done.stdout)
-        if not result["verified"]:
-            raise LoadFailed(f"{subject.name} {mode}: not verified")
+        process = self.start_load(subject, mode, **options)
+        try:
+            return self.end_load(process, subject)
+        finally:
+            process.kill()
+            process.wait()
+
+    def used(self, subject, mode, **options):
+        """The same, with what the proxy and the origin used for it, in nanoseconds of CPU."""
+        before, origin = settled_cpu_ns(subject), cpu_ns(self.origin.pid)
+        result = self.load(subject, mode, **options)
+        result["proxy_ns"] = settled_cpu_ns(subject) - before
+        result["origin_ns"] = cpu_ns(self.origin.pid) - origin
         return result
+
+
+def broke_off(process, subject):
+    process.kill()
+    _, err = process.communicate()
+    return f"{err.decode().strip()}\nthe end of its log: {subject.log_end()}"

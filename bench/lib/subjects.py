@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 
+import machine
 import measure
 
 NGINX_STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
@@ -27,6 +28,8 @@ class Subject:
     """A proxy to measure. Use as a context manager: it runs from enter to exit."""
 
     tls = True  # False: the floor, without any TLS
+    costs = True  # there is a proxy whose CPU can be read
+    single = False  # serves one connection at a time
     kernel = None  # True: it must use kernel TLS; False: it must not; None: either
 
     def __init__(self, name, env, **options):
@@ -34,6 +37,8 @@ class Subject:
         self.env = env
         self.options = options
         self.process = None
+        self.argv = []
+        self.wrote = []
         self.port = None
         self.where = os.path.join(env.work, name)
 
@@ -46,25 +51,41 @@ class Subject:
 
     def write(self, name, text):
         path = os.path.join(self.where, name)
+        self.wrote.append(name)
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
         return path
 
     def __enter__(self):
         os.makedirs(self.where, exist_ok=True)
-        self.port = measure.free_port()
-        argv = self.command()
-        with open(os.path.join(self.where, "log"), "w", encoding="utf-8") as log:
+        self.wrote = []
+        self.port = self.port or measure.free_port()
+        self.argv = self.command()
+        self.start()
+        return self
+
+    def start(self):
+        with open(os.path.join(self.where, "log"), "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 preexec_fn=lambda: measure.pin(self.env.proxy_cpu))
         try:
             self._await_listening()
+            measure.pin_all(self.pids(), self.env.proxy_cpu)
             measure.read_mapped_files(self.process.pid)
         except BaseException:
             self.__exit__(None, None, None)
             raise
-        return self
+
+    def restart(self):
+        """As after a crash: all its connections end at once."""
+        for pid in self.pids():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        self.start()
+
+    def alive(self):
+        return self.process.poll() is None
 
     def __exit__(self, *exc):
         if self.process.poll() is None:
@@ -87,6 +108,15 @@ class Subject:
             time.sleep(0.05)
         raise Unavailable(f"{self.name} did not start: {self.log_end()}")
 
+    def describe(self):
+        """Its version and, as it was written, its configuration."""
+        configuration = ""
+        for name in self.wrote:
+            configuration += machine.read(os.path.join(self.where, name)) + "\n"
+        return {"version": self.version(),
+                "command": " ".join(self.argv).replace(self.env.work, "WORK").replace(self.env.build, "BUILD"),
+                "configuration": configuration.replace(self.env.work, "WORK")}
+
     def log_end(self):
         with open(os.path.join(self.where, "log"), encoding="utf-8", errors="replace") as f:
             return f.read()[-600:].strip() or "no message"
@@ -95,6 +125,8 @@ class Subject:
         return measure.tree(self.process.pid)
 
     def cpu_ns(self):
+        if not self.alive():
+            raise measure.LoadFailed(f"{self.name} has ended: {self.log_end()}")
         return sum(measure.cpu_ns(pid) for pid in self.pids())
 
     def listen(self):
@@ -108,9 +140,33 @@ def need(program):
     return path
 
 
-def first_line(argv):
-    out = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    return out.stdout.decode(errors="replace").splitlines()[0].strip()
+class Direct(Subject):
+    """No proxy at all: what the load and the origin can do, and the limit of what any proxy could."""
+
+    tls = False
+    costs = False
+
+    def __enter__(self):
+        os.makedirs(self.where, exist_ok=True)
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+    def restart(self):
+        raise Unavailable("there is nothing to restart")
+
+    def alive(self):
+        return True
+
+    def pids(self):
+        return []
+
+    def listen(self):
+        return self.env.upstream
+
+    def log_end(self):
+        return "no message"
 
 
 class Sallyport(Subject):
@@ -126,11 +182,13 @@ class Sallyport(Subject):
         return {"off": False, "required": True}.get(self.options["ktls"])
 
     def version(self):
-        return first_line([self.program, "--version"])
+        return machine.first_line([self.program, "--version"])
 
     def command(self):
         if not os.access(self.program, os.X_OK):
             raise Unavailable(f"{self.program} is not built")
+        if self.kernel and not measure.kernel_has_tls():
+            raise Unavailable("this kernel has no kernel TLS")
         certs = self.env.certs
         config = {
             "workers": self.options.get("workers", 1),
@@ -165,6 +223,8 @@ class Sallyport(Subject):
 class Relay(Subject):
     """The bare relay of bench/src/relay_ktls.c. options: plain, copy, pipe."""
 
+    single = True
+
     @property
     def tls(self):
         return not self.options.get("plain")
@@ -197,7 +257,7 @@ class Nginx(Subject):
         return bool(self.options.get("ktls"))
 
     def version(self):
-        return first_line([need("nginx"), "-v"]).split(": ")[-1]
+        return machine.first_line([need("nginx"), "-v"]).split(": ")[-1]
 
     def command(self):
         binary = need("nginx")
@@ -239,14 +299,15 @@ stream {{
 
 
 class Haproxy(Subject):
-    """HAProxy in TCP mode. options: ktls (with splice; only where this build knows it)."""
+    """HAProxy in TCP mode. options: ktls (with splice), limits (one by client that nobody reaches): only where
+    this build knows them."""
 
     @property
     def kernel(self):
         return bool(self.options.get("ktls"))
 
     def version(self):
-        return " ".join(first_line([need("haproxy"), "-v"]).split()[::2][:2])
+        return " ".join(machine.first_line([need("haproxy"), "-v"]).split()[::2][:2])
 
     def command(self):
         binary = need("haproxy")
@@ -255,6 +316,11 @@ class Haproxy(Subject):
         experimental = "expose-experimental-directives" if self.kernel else ""
         splice = "option splice-request\n    option splice-response" if self.kernel else ""
         ktls = "ktls on" if self.kernel else ""
+        limit, table = "", ""
+        if self.options.get("limits"):
+            limit = ("filter bwlim-out far limit 3g key ssl_c_s_dn(cn) table clients\n"
+                     "    tcp-request content set-bandwidth-limit far")
+            table = "backend clients\n    stick-table type string len 64 size 1k expire 1h store bytes_out_rate(1s)"
         connections = measure.connections_max()
         certs = self.env.certs
         path = self.write("haproxy.cfg", f"""global
@@ -272,9 +338,11 @@ defaults
 frontend bench
     bind {self.listen()} backlog 4096 ssl crt {certs.server_both} ca-file {certs.ca} verify required """
             f"""ssl-min-ver TLSv1.3 no-tls-tickets {ktls}
+    {limit}
     default_backend origin
 backend origin
     server origin {self.env.upstream}
+{table}
 """)
         check = subprocess.run([binary, "-c", "-f", path], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, check=False)
@@ -282,6 +350,8 @@ backend origin
             said = check.stdout.decode(errors="replace")
             if self.kernel and ("ktls" in said or "experimental" in said):
                 raise Unavailable("this build does not know `ktls`")
+            if limit and "bwlim" in said:
+                raise Unavailable("this build has no bandwidth limits")
             raise Unavailable(said[-600:].strip())
         return [binary, "-db", "-f", path]
 
@@ -323,17 +393,63 @@ socket = r:TCP_NODELAY=1
         return [need("stunnel"), path]
 
 
+class Hitch(Subject):
+    kernel = False
+
+    def version(self):
+        return machine.first_line([need("hitch"), "-V"])
+
+    def command(self):
+        binary = need("hitch")
+        certs = self.env.certs
+        host, port = self.env.upstream.split(":")
+        # As root its workers must be somebody else.
+        user = 'user = "nobody"\ngroup = "nogroup"' if os.geteuid() == 0 else ""
+        path = self.write("hitch.conf", f"""frontend = "[127.0.0.1]:{self.port}"
+backend = "[{host}]:{port}"
+pem-file = "{certs.server_both}"
+workers = 1
+backlog = 4096
+keepalive = 3600
+tls-protos = TLSv1.3
+ciphersuites = "TLS_AES_128_GCM_SHA256"
+ecdh-curve = "X25519"
+client-verify = required
+client-verify-ca = "{certs.ca}"
+ocsp-dir = ""
+daemon = off
+quiet = on
+{user}
+""")
+        return [binary, f"--config={path}"]
+
+
+class Ghostunnel(Subject):
+    kernel = False
+
+    def version(self):
+        return machine.first_line([need("ghostunnel"), "--version"])
+
+    def command(self):
+        certs = self.env.certs
+        # Go chooses suite and group by itself; on this CPU that is AES-128-GCM, too.
+        return ["env", "GOMAXPROCS=1", need("ghostunnel"), "server", "--listen", self.listen(), "--target",
+                self.env.upstream, "--cert", certs.server_cert, "--key", certs.server_key,
+                "--cacert", certs.ca, "--allow-all", "--quiet=all"]
+
+
 # Limits that nobody reaches: what it costs to have any.
 FAR_LIMITS = {"limits": [{"cn": "*", "group": "all", "produce": "50GB/s", "consume": "50GB/s"}],
               "groups": [{"name": "all", "produce": "50GB/s", "consume": "50GB/s"}]}
 
 CATALOGUE = {
+    "direct": (Direct, {}),
     "plain-splice": (Relay, {"plain": True}),
     "relay-splice": (Relay, {}),
     "relay-splice-1m": (Relay, {"pipe": 1 << 20}),
     "relay-copy": (Relay, {"copy": True}),
+    "sallyport": (Sallyport, {"ktls": "auto"}),
     "sallyport-aead": (Sallyport, {"ktls": "off"}),
-    "sallyport-auto": (Sallyport, {"ktls": "auto"}),
     "sallyport-ktls": (Sallyport, {"ktls": "required"}),
     "sallyport-aead-epoll": (Sallyport, {"ktls": "off", "loop": "epoll"}),
     "sallyport-ktls-unpadded": (Sallyport, {"ktls": "required", "ktls_padding": "none"}),
@@ -344,8 +460,16 @@ CATALOGUE = {
     "nginx-ktls": (Nginx, {"ktls": True}),
     "haproxy": (Haproxy, {}),
     "haproxy-ktls": (Haproxy, {"ktls": True}),
+    "haproxy-limits": (Haproxy, {"limits": True}),
     "stunnel": (Stunnel, {}),
+    "hitch": (Hitch, {}),
+    "ghostunnel": (Ghostunnel, {}),
 }
+
+# Without what is to be asked for: the relays that only tell what a part costs, our slower loop.
+USUAL = ("direct", "plain-splice", "relay-splice", "sallyport", "sallyport-aead", "sallyport-ktls",
+         "sallyport-aead-limits", "sallyport-ktls-limits", "nginx", "nginx-ktls", "haproxy", "haproxy-ktls",
+         "haproxy-limits", "stunnel", "hitch", "ghostunnel")
 
 
 def make(name, env):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sallyport-load: the load generator of the benchmarks, and the origin it talks to through whatever
- * TLS front is under test. This file is the command line; load_client.c holds the client modes,
- * load_origin.c the server, load_conn.c one connection.
+ * TLS front is under test. This file is the command line; each mode is in a file of its name
+ * (load_client.c: consume, produce, handshake, idle), a connection in load_conn.c and load_async.c.
  */
 #include "load.h"
 #include "pattern.h"
@@ -16,8 +16,15 @@
 
 static const char load_usage[] =
 	"usage: sallyport-load origin --listen ADDR:PORT [--sendfile]\n"
-	"       sallyport-load consume|produce|rtt|handshake|idle|storm --connect ADDR:PORT "
-	"[options]\n"
+	"       sallyport-load MODE --connect ADDR:PORT [options]\n"
+	"\n"
+	"  consume, produce    bulk, one way\n"
+	"  rtt                 requests and answers; open loop with --rate\n"
+	"  fanout              one producer, --connections consumers of all of it\n"
+	"  handshake           connect, one byte there and back, close\n"
+	"  reconnect           hold connections; all come back after the proxy's restart\n"
+	"  idle                hold connections\n"
+	"  storm               bad handshakes\n"
 	"\n"
 	"  --plain             no TLS\n"
 	"  --cert F --key F    the client's certificate (PEM)\n"
@@ -25,25 +32,30 @@ static const char load_usage[] =
 	"  --server-name NAME  SNI, and the name that the certificate must carry\n"
 	"  --cipher SUITE      default TLS_AES_128_GCM_SHA256\n"
 	"  --tls 1.2|1.3       default 1.3\n"
-	"  --bytes N           consume, produce: bytes a connection (64M, 48M+12345); default 64M\n"
+	"  --bytes N           bulk: bytes a connection (64M, 48M+12345); default 64M\n"
+	"  --record N          bulk: bytes a send, of the client or (consume) the origin;\n"
+	"                      default 16k, consume 256k\n"
 	"  --count N           rtt, handshake: operations a connection; default 1000\n"
+	"  --seconds N         rtt: so long instead\n"
 	"  --size N            rtt: bytes a message; default 200\n"
 	"  --connections N     how many at once; default 1\n"
-	"  --write-batch N     produce: bytes a send (16k: one record); default 16k\n"
 	"  --seed N            where in the pattern the first connection starts; default 0\n"
+	"  --rate N            rtt: messages a second in all; fanout: records a second;\n"
+	"                      default as fast as they go; storm: bad handshakes, 2000\n"
 	"  --burst N           storm: so many of them at once; default 100\n"
-	"  --wait              rtt: print {\"ready\": N} once connected, begin at a line on stdin\n"
-	"  --rate N            storm: bad handshakes a second; default 2000\n"
+	"  --wait              rtt: print {\"ready\": N} once connected, begin at a line\n"
+	"                      on stdin, close at its end\n"
 	"  --timeout SECONDS   longest wait on the socket; default 300\n"
 	"\n"
 	"Prints one JSON object. Every byte is verified; a wrong one is a message and exit 1.\n"
 	"idle prints {\"ready\": N}, holds the connections until a line or the end of stdin,\n"
-	"checks that each still works, and closes them. storm runs until the end of stdin.\n";
+	"checks that each still works, and closes them. reconnect prints it too, and ends\n"
+	"when all are back. storm runs until the end of stdin.\n";
 
 enum load_option {
 	OPT_ADDRESS = 256, OPT_PLAIN, OPT_SENDFILE, OPT_CERT, OPT_KEY, OPT_CA, OPT_SERVER_NAME,
-	OPT_CIPHER, OPT_TLS, OPT_BYTES, OPT_COUNT, OPT_SIZE, OPT_CONNECTIONS, OPT_WRITE_BATCH,
-	OPT_SEED, OPT_RATE, OPT_BURST, OPT_WAIT, OPT_TIMEOUT, OPT_HELP,
+	OPT_CIPHER, OPT_TLS, OPT_BYTES, OPT_COUNT, OPT_SIZE, OPT_CONNECTIONS, OPT_RECORD,
+	OPT_SEED, OPT_RATE, OPT_BURST, OPT_SECONDS, OPT_WAIT, OPT_TIMEOUT, OPT_HELP,
 };
 
 static const struct option load_long_options[] = {
@@ -61,7 +73,8 @@ static const struct option load_long_options[] = {
 	{ "count", required_argument, NULL, OPT_COUNT },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "connections", required_argument, NULL, OPT_CONNECTIONS },
-	{ "write-batch", required_argument, NULL, OPT_WRITE_BATCH },
+	{ "record", required_argument, NULL, OPT_RECORD },
+	{ "seconds", required_argument, NULL, OPT_SECONDS },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "burst", required_argument, NULL, OPT_BURST },
 	{ "wait", no_argument, NULL, OPT_WAIT },
@@ -131,7 +144,8 @@ static void load_set(struct load_options *o, int option, const char *arg)
 	case OPT_COUNT: o->count = load_number(arg, UINT32_MAX); return;
 	case OPT_SIZE: o->size = (uint32_t)load_number(arg, PATTERN_CHUNK); return;
 	case OPT_CONNECTIONS: o->connections = (uint32_t)load_number(arg, 1000000); return;
-	case OPT_WRITE_BATCH: o->write_batch = (size_t)load_number(arg, PATTERN_CHUNK); return;
+	case OPT_RECORD: o->record = (size_t)load_number(arg, 1u << 30); return;
+	case OPT_SECONDS: o->seconds = load_number(arg, 86400); return;
 	case OPT_SEED: o->seed = load_number(arg, UINT32_MAX); return;
 	case OPT_BURST: o->burst = load_number(arg, 100000); return;
 	case OPT_WAIT: o->wait = true; return;
@@ -155,15 +169,35 @@ static void load_raise_fd_limit(void)
 	}
 }
 
+/* What depends on the mode. */
+static void load_defaults(struct load_options *o)
+{
+	if (!o->record)
+		o->record = strcmp(o->mode, "consume") == 0 ? PATTERN_CHUNK : 16384;
+	if (!o->rate && strcmp(o->mode, "storm") == 0)
+		o->rate = 2000;
+	if (!o->connections || !o->size || !o->burst)
+		load_fail_usage("--connections, --size, --burst must not be 0", "");
+	if (!o->cert != !o->key)
+		load_fail_usage("--cert and --key go together", "");
+}
+
 int main(int argc, char **argv)
 {
-	static const char *const client_modes[] = { "consume", "produce", "rtt", "handshake",
-						    "idle" };
+	static const struct {
+		const char *mode;
+		int (*run)(const struct load_options *options);
+	} modes[] = {
+		{ "origin", load_origin_run },	{ "consume", load_client_run },
+		{ "produce", load_client_run }, { "handshake", load_client_run },
+		{ "idle", load_client_run },	{ "rtt", load_rtt_run },
+		{ "fanout", load_fanout_run },	{ "reconnect", load_reconnect_run },
+		{ "storm", load_storm_run },
+	};
 	struct load_options options = {
 		.cipher = "TLS_AES_128_GCM_SHA256", .tls = "1.3",
 		.bytes = 64u << 20, .count = 1000, .size = 200, .connections = 1,
-		.write_batch = 16384, .rate = 2000, .burst = 100,
-		.timeout_s = 300,
+		.burst = 100, .timeout_s = 300,
 	};
 	int option;
 	size_t i;
@@ -175,20 +209,13 @@ int main(int argc, char **argv)
 	options.mode = argv[optind];
 	if (options.address.len == 0)
 		load_fail_usage("--listen or --connect is needed", "");
-	if (!options.write_batch || !options.size || !options.rate || !options.burst)
-		load_fail_usage("--write-batch, --size, --rate, --burst must not be 0", "");
-	if (!options.cert != !options.key)
-		load_fail_usage("--cert and --key go together", "");
+	load_defaults(&options);
 	signal(SIGPIPE, SIG_IGN);
 	pattern_init();
 	load_raise_fd_limit();
-	if (strcmp(options.mode, "origin") == 0)
-		return load_origin_run(&options);
-	if (strcmp(options.mode, "storm") == 0)
-		return load_storm_run(&options);
-	for (i = 0; i < sizeof(client_modes) / sizeof(client_modes[0]); i++)
-		if (strcmp(options.mode, client_modes[i]) == 0)
-			return load_client_run(&options);
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (strcmp(options.mode, modes[i].mode) == 0)
+			return modes[i].run(&options);
 	load_fail_usage("no such mode: ", options.mode);
 	return 2;
 }

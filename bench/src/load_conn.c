@@ -57,7 +57,9 @@ SSL_CTX *load_conn_context(const struct load_options *options)
 	    (SSL_CTX_use_certificate_chain_file(ctx, options->cert) != 1 ||
 	     SSL_CTX_use_PrivateKey_file(ctx, options->key, SSL_FILETYPE_PEM) != 1))
 		load_die("cannot use %s with %s", options->cert, options->key);
-	SSL_CTX_set_mode(ctx, SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(ctx, SSL_MODE_AUTO_RETRY | SSL_MODE_RELEASE_BUFFERS |
+				      SSL_MODE_ENABLE_PARTIAL_WRITE |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	return ctx;
 }
@@ -93,6 +95,18 @@ static BIO *load_conn_bio(int fd, bool buffered)
 	return BIO_push(buffer, sock);
 }
 
+SSL *load_conn_session(SSL_CTX *ctx, const struct load_options *options)
+{
+	SSL *ssl = SSL_new(ctx);
+
+	if (!ssl)
+		load_die("no memory");
+	if (options->server_name && (!SSL_set_tlsext_host_name(ssl, options->server_name) ||
+				     !SSL_set1_host(ssl, options->server_name)))
+		load_die("bad server name");
+	return ssl;
+}
+
 void load_conn_open(struct load_conn *conn, SSL_CTX *ctx, const struct load_options *options,
 		    bool buffered)
 {
@@ -102,15 +116,9 @@ void load_conn_open(struct load_conn *conn, SSL_CTX *ctx, const struct load_opti
 	conn->ssl = NULL;
 	if (!ctx)
 		return;
-	conn->ssl = SSL_new(ctx);
-	if (!conn->ssl)
-		load_die("no memory");
+	conn->ssl = load_conn_session(ctx, options);
 	bio = load_conn_bio(conn->fd, buffered);
 	SSL_set_bio(conn->ssl, bio, bio);
-	if (options->server_name &&
-	    (!SSL_set_tlsext_host_name(conn->ssl, options->server_name) ||
-	     !SSL_set1_host(conn->ssl, options->server_name)))
-		load_die("bad server name");
 	if (SSL_connect(conn->ssl) != 1)
 		load_die("handshake failed (%s)",
 			 X509_verify_cert_error_string(SSL_get_verify_result(conn->ssl)));
@@ -134,10 +142,27 @@ void load_conn_write(struct load_conn *conn, const void *data, size_t len, bool 
 		load_conn_write_plain(conn->fd, data, len);
 		return;
 	}
-	if (SSL_write(conn->ssl, data, (int)len) != (int)len)
-		load_die("TLS write failed (%s)", strerror(errno));
+	while (len > 0) {
+		int n = SSL_write(conn->ssl, data, (int)len);
+
+		if (n <= 0)
+			load_die("TLS write failed (%s)", strerror(errno));
+		data = (const unsigned char *)data + n;
+		len -= (size_t)n;
+	}
 	if (flush && BIO_flush(SSL_get_wbio(conn->ssl)) != 1)
 		load_die("send: %s", strerror(errno));
+}
+
+void load_conn_write_record(struct load_conn *conn, uint64_t pos, size_t len)
+{
+	while (len > 0) {
+		size_t n = len < PATTERN_CHUNK ? len : PATTERN_CHUNK;
+
+		len -= n;
+		load_conn_write(conn, pattern_at(pos), n, len == 0);
+		pos += n;
+	}
 }
 
 size_t load_conn_read(struct load_conn *conn, void *data, size_t len)

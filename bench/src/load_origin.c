@@ -21,9 +21,9 @@
 #include <unistd.h>
 
 struct origin_conn {
+	struct origin_conn *next;	/* subscribers */
 	int fd;
 	bool want_out;
-	bool ending;		/* everything asked for was done; only the end may come */
 	uint32_t request_len;
 	uint32_t echoes;	/* LOAD_OP_ECHO bytes still to be answered */
 	struct load_request request;
@@ -38,13 +38,20 @@ struct origin {
 	int epoll_fd, listen_fd, signal_fd, pattern_fd;
 	bool sendfile;
 	bool stop;
+	struct origin_conn *subscribers;
+	uint64_t topic, published;	/* one topic at a time; its end in the pattern */
 	uint64_t connections, bytes_in, bytes_out, wrong, resets;
 	unsigned char buffer[PATTERN_CHUNK];
 };
 
 static void origin_close(struct origin *origin, struct origin_conn *conn)
 {
-	(void)origin;
+	struct origin_conn **at = &origin->subscribers;
+
+	while (*at && *at != conn)
+		at = &(*at)->next;
+	if (*at)
+		*at = conn->next;
 	close(conn->fd);
 	free(conn);
 }
@@ -64,7 +71,9 @@ static void origin_interest(struct origin *origin, struct origin_conn *conn, boo
 static ssize_t origin_send_pattern(struct origin *origin, struct origin_conn *conn)
 {
 	uint64_t left = conn->out_end - conn->out_pos;
-	size_t n = left < PATTERN_CHUNK ? (size_t)left : PATTERN_CHUNK;
+	uint64_t most = conn->request.op == LOAD_OP_CONSUME && conn->request.size < PATTERN_CHUNK ?
+				conn->request.size : PATTERN_CHUNK;
+	size_t n = (size_t)(left < most ? left : most);
 	off_t offset;
 
 	if (origin->sendfile) {
@@ -106,8 +115,31 @@ static int origin_send(struct origin *origin, struct origin_conn *conn)
 	return 0;
 }
 
+/* Consumers come before their producer or after: who is first begins the topic. */
+static void origin_topic(struct origin *origin, const struct load_request *r)
+{
+	if (origin->topic == r->count)
+		return;
+	origin->topic = r->count;
+	origin->published = r->seed;
+}
+
+/* More has been published: the others' share of it. A dead one is found by its own event. */
+static void origin_publish(struct origin *origin, const struct origin_conn *producer)
+{
+	struct origin_conn *conn;
+
+	origin->published = producer->in_pos;
+	for (conn = origin->subscribers; conn; conn = conn->next) {
+		if (conn->request.count != origin->topic)
+			continue;
+		conn->out_end = origin->published;
+		(void)origin_send(origin, conn);
+	}
+}
+
 /* The request is complete: what will come in, what must go out. */
-static int origin_begin(struct origin_conn *conn)
+static int origin_begin(struct origin *origin, struct origin_conn *conn)
 {
 	struct load_request *r = &conn->request;
 
@@ -115,9 +147,18 @@ static int origin_begin(struct origin_conn *conn)
 	switch (r->op) {
 	case LOAD_OP_CONSUME:
 		conn->out_end += r->bytes;
-		return 0;
+		return r->size ? 0 : -EINVAL;
+	case LOAD_OP_PUBLISH:
+		origin_topic(origin, r);
+		/* fall through */
 	case LOAD_OP_PRODUCE:
 		conn->in_end += r->bytes;
+		return 0;
+	case LOAD_OP_SUBSCRIBE:
+		origin_topic(origin, r);
+		conn->out_end = origin->published;
+		conn->next = origin->subscribers;
+		origin->subscribers = conn;
 		return 0;
 	case LOAD_OP_RTT:
 		if (r->size == 0 || r->size > PATTERN_CHUNK)
@@ -130,7 +171,8 @@ static int origin_begin(struct origin_conn *conn)
 }
 
 /* Takes bytes of the request; -EINVAL if it makes no sense. */
-static int origin_take_request(struct origin_conn *conn, const unsigned char **data, size_t *len)
+static int origin_take_request(struct origin *origin, struct origin_conn *conn,
+			       const unsigned char **data, size_t *len)
 {
 	unsigned char *request = (unsigned char *)&conn->request;
 
@@ -142,7 +184,7 @@ static int origin_take_request(struct origin_conn *conn, const unsigned char **d
 		(*data)++;
 		(*len)--;
 		if (conn->request_len == sizeof(conn->request))
-			return origin_begin(conn);
+			return origin_begin(origin, conn);
 	}
 	return 0;
 }
@@ -154,7 +196,7 @@ static int origin_take(struct origin *origin, struct origin_conn *conn, const un
 	long wrong;
 	int err;
 
-	err = origin_take_request(conn, &data, &len);
+	err = origin_take_request(origin, conn, &data, &len);
 	if (err || len == 0)
 		return err;
 	if (len > conn->in_end - conn->in_pos) {
@@ -174,7 +216,9 @@ static int origin_take(struct origin *origin, struct origin_conn *conn, const un
 	conn->in_pos += len;
 	if (r->op == LOAD_OP_RTT)
 		conn->out_end = conn->in_pos - (conn->in_pos - r->seed) % r->size;
-	if (r->op == LOAD_OP_PRODUCE && conn->in_pos == conn->in_end) {
+	if (r->op == LOAD_OP_PUBLISH)
+		origin_publish(origin, conn);
+	if (r->op != LOAD_OP_RTT && conn->in_pos == conn->in_end) {
 		conn->verdict.bytes = r->bytes;
 		conn->verdict.wrong = conn->wrong;
 		conn->verdict_left = sizeof(conn->verdict);

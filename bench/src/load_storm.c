@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STORM_STALL_NS 1000000000ULL
@@ -41,14 +40,6 @@ struct storm {
 	struct storm_conn *oldest, **newest;
 	uint64_t number, failed;	/* begun; of these, not connected */
 };
-
-static uint64_t storm_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
 
 /* One ClientHello serves all who stall: the server cannot know. */
 static void storm_make_hello(struct storm *storm)
@@ -102,7 +93,7 @@ static void storm_begin(struct storm *storm, enum storm_kind kind)
 /* Whom to close later: it stays on the list until then, whatever the proxy does. */
 static void storm_stall(struct storm *storm, struct storm_conn *conn)
 {
-	conn->until_ns = storm_now() + STORM_STALL_NS;
+	conn->until_ns = load_now_ns() + STORM_STALL_NS;
 	*storm->newest = conn;
 	storm->newest = &conn->next;
 }
@@ -212,7 +203,7 @@ int load_storm_run(const struct load_options *options)
 	    epoll_ctl(storm.epoll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &stdin_event))
 		load_die("epoll: %s (stdin must be a pipe)", strerror(errno));
 	storm_make_hello(&storm);
-	start_ns = due_ns = now_ns = storm_now();
+	start_ns = due_ns = now_ns = load_now_ns();
 	while (!stop) {
 		int n = epoll_wait(storm.epoll_fd, events, STORM_EVENTS, 1);
 
@@ -222,7 +213,7 @@ int load_storm_run(const struct load_options *options)
 			else
 				stop = true;
 		}
-		now_ns = storm_now();
+		now_ns = load_now_ns();
 		storm_close_stalled(&storm, now_ns);
 		due_ns = storm_begin_due(&storm, due_ns, now_ns);
 	}

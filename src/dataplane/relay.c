@@ -59,7 +59,7 @@ static void note_bytes(struct conn *conn, struct flow *flow, size_t n)
 }
 
 /* kTLS out of the socket is cheaper by copy in large reads than by splice, one record a call
- * (bench/instructions); `splice: on` takes the way without copies in both directions all the same.
+ * (bench/vm); `splice: on` takes the way without copies in both directions all the same.
  */
 static bool wants_splice(const struct conn *conn, const struct flow *flow, size_t allowed)
 {

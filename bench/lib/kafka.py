@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Kafka broker and Kafka's own performance tools: what broker and proxy together spend on a GB.
+
+One broker with a listener for each way to it: plain, its own TLS (JSSE), and a plain one on loopback behind each proxy,
+which advertises that proxy's address, so that clients which ask for the brokers stay with it. Records of 1 KiB, one
+partition, from and to the page cache.
+"""
+
+import contextlib
+import dataclasses
+import os
+import re
+import subprocess
+import time
+
+import machine
+import measure
+import subjects
+from works import Metric, Work
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+TOOLS = os.path.join(ROOT, "deploy", "local", "kafka")
+PROXIES = ("sallyport", "sallyport-aead", "sallyport-ktls", "nginx", "nginx-ktls", "haproxy", "haproxy-ktls", "stunnel")
+RECORD = 1024
+# As Kafka's own scripts start a broker.
+BROKER_OPTIONS = "-XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35"
+TOOL_SECONDS = 300
+
+
+class Way:
+    """One way to the broker. proxy: a Subject or None."""
+
+    costs = True
+    single = False
+
+    def __init__(self, name, listener_port, tls, proxy=None):
+        self.name = name
+        self.listener_port = listener_port
+        self.tls = tls
+        self.proxy = proxy
+        self.kernel = proxy.kernel if proxy else None
+
+    @property
+    def address(self):
+        return self.proxy.listen() if self.proxy else f"127.0.0.1:{self.listener_port}"
+
+    @property
+    def listener(self):
+        return self.name.upper().replace("-", "")
+
+    def proxy_ns(self):
+        return self.proxy.cpu_ns() if self.proxy else 0
+
+
+def properties(ways, certs, both):
+    """The broker's, besides those of deploy/local/kafka/broker."""
+    listeners = [f"{way.listener}://127.0.0.1:{way.listener_port}" for way in ways]
+    advertised = [f"{way.listener}://{way.address}" for way in ways]
+    protocols = [f"{way.listener}:{'SSL' if way.tls and not way.proxy else 'PLAINTEXT'}" for way in ways]
+    return f"""listeners=INTERNAL://127.0.0.1:@INTERNAL@,CONTROLLER://127.0.0.1:@CONTROLLER@,{','.join(listeners)}
+advertised.listeners=INTERNAL://127.0.0.1:@INTERNAL@,{','.join(advertised)}
+listener.security.protocol.map=INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT,{','.join(protocols)}
+ssl.keystore.type=PEM
+ssl.keystore.location={both}
+ssl.truststore.type=PEM
+ssl.truststore.location={certs.ca}
+ssl.client.auth=required
+ssl.enabled.protocols=TLSv1.3
+ssl.cipher.suites=TLS_AES_128_GCM_SHA256
+log.segment.bytes=268435456
+log.segment.delete.delay.ms=0
+"""
+
+
+class Broker:
+    """Runs from enter to exit."""
+
+    def __init__(self, session, ways):
+        self.session = session
+        self.ways = ways
+        self.where = os.path.join(session.env.work, "kafka")
+        self.port, self.internal, self.controller = (measure.free_port() for _ in range(3))
+        self.process = None
+        self.idle_ns = 0  # a second, when nobody asks for anything
+
+    def __enter__(self):
+        os.makedirs(self.where)
+        os.chmod(self.where, 0o700)
+        certs = self.session.env.certs
+        server = self.pem("server.pem", certs.server_key, certs.server_cert)
+        self.pem("client.pem", certs.client_key, certs.client_cert)
+        text = properties(self.ways, certs, server)
+        text = text.replace("@INTERNAL@", str(self.internal)).replace("@CONTROLLER@", str(self.controller))
+        self.write("more.properties", text)
+        self.client_settings(certs)
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def path(self, name):
+        return os.path.join(self.where, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+        return self.path(name)
+
+    def pem(self, name, *parts):
+        """Java wants the key and its chain in one file."""
+        return self.write(name, "".join(machine.read(part) + "\n" for part in parts))
+
+    def client_settings(self, certs):
+        self.write("plain.properties", "")
+        self.write("tls.properties", "security.protocol=SSL\nssl.truststore.type=PEM\nssl.keystore.type=PEM\n"
+                   f"ssl.truststore.location={certs.ca}\nssl.keystore.location={self.path('client.pem')}\n"
+                   "ssl.enabled.protocols=TLSv1.3\nssl.cipher.suites=TLS_AES_128_GCM_SHA256\n")
+
+    def start(self):
+        with open(self.path("log"), "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+                [os.path.join(TOOLS, "broker"), "--dir", self.path("data"), "--port", str(self.port),
+                 "--internal", str(self.internal), "--controller", str(self.controller), "--advertise", "127.0.0.1:1",
+                 "--heap", "1g", "--properties", self.path("more.properties")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                env=dict(os.environ, KAFKA_BROKER_OPTS=BROKER_OPTIONS))
+        try:
+            self.topic("--create", "consume")
+        except measure.LoadFailed as why:
+            self.__exit__()
+            raise subjects.Unavailable(f"the broker did not start: {why}; {machine.read(self.path('log'))[-500:]}") from None
+
+    def topic(self, action, name):
+        self.tool("TopicCommand", f"127.0.0.1:{self.internal}", action, "--topic", name)
+
+    def tool(self, name, address, *arguments):
+        """Its output."""
+        env = dict(os.environ, KAFKA_TOOL_HEAP="512m", KAFKA_TOOL_OPTS="-XX:TieredStopAtLevel=4")
+        try:
+            done = subprocess.run([os.path.join(TOOLS, "tool"), name, "--bootstrap-server", address, *map(str, arguments)],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env,
+                                  timeout=TOOL_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise measure.LoadFailed(f"{name} did not end in {TOOL_SECONDS} s") from None
+        if done.returncode:
+            raise measure.LoadFailed(f"{name}: {(done.stdout + done.stderr)[-500:]}")
+        return done.stdout
+
+    def settled_ns(self):
+        """The broker's CPU time, once it has done what it had to."""
+        before = measure.cpu_ns(self.process.pid)
+        for _ in range(100):
+            time.sleep(0.1)
+            now = measure.cpu_ns(self.process.pid)
+            if now - before < 8_000_000:
+                return now
+            before = now
+        return before
+
+    def measure_idle(self, windows=6, seconds=1):
+        """The quietest of a few moments: compiling and cleaning up are not idleness."""
+        used = []
+        for _ in range(windows):
+            before = self.settled_ns()
+            time.sleep(seconds)
+            used.append((measure.cpu_ns(self.process.pid) - before) / seconds)
+        self.idle_ns = min(used)
+
+
+class Kafka(Work):
+    name = "kafka"
+    title = "A real Kafka broker"
+    about = ("Kafka's own ProducerPerformance (acks=1, batches of 64 KiB) and ConsumerPerformance, records of 1 KiB, one "
+             "partition, in and out of the page cache. CPU of broker and proxy together; what the broker uses when nobody "
+             "asks it for anything is taken off.")
+    base = "plaintext"
+    alone = True
+    metrics = (Metric("cpu", "CPU of broker and proxy a GB", "s/GB", 1, 2, of_cpu=True),
+               Metric("broker", "of it the broker", "s/GB", 1, 2),
+               Metric("proxy", "of it the proxy", "s/GB", 1, 2),
+               Metric("rate", "throughput", "MB/s", 1e-6, 0))
+
+    def __init__(self, params, rounds):
+        super().__init__(params, rounds)
+        self.broker = None
+        self.topics = []
+
+    def points(self):
+        return [("consume", {}), ("produce", {})]
+
+    def notes(self):
+        version = re.search(r"<kafka\.version>(.*)</", machine.read(os.path.join(TOOLS, "pom.xml")))
+        return [f"- Apache Kafka {version[1] if version else '?'}, broker and clients on {machine.java_version()}, "
+                f"broker options {BROKER_OPTIONS}."]
+
+    @contextlib.contextmanager
+    def stage(self, session, names):
+        """Broker and proxies, warm; yields the ways to it."""
+        fetched = subprocess.run([os.path.join(TOOLS, "fetch")], capture_output=True, text=True, check=False)
+        if fetched.returncode:
+            raise subjects.Unavailable(f"no Kafka: {fetched.stderr[-300:]}")
+        ways = [Way("plaintext", measure.free_port(), False), Way("kafka-ssl", measure.free_port(), True)]
+        with contextlib.ExitStack() as stack:
+            for name in names:
+                if name in PROXIES:
+                    ways.append(self.behind(session, name, stack))
+            self.broker = stack.enter_context(Broker(session, ways))
+            self.produce(ways[0], "consume", self.params["records"])
+            self.warm(ways)
+            self.broker.measure_idle()
+            yield ways
+
+    def warm(self, ways):
+        """Java compiles what it has run often: the first passes cost several times as much."""
+        for _ in range(self.params["warm_up"]):
+            for way in ways:
+                topic = self.new_topic()
+                self.produce(way, topic, self.params["records"])
+                self.consume(way, self.params["records"])
+                self.broker.topic("--delete", topic)
+            measure.note("kafka: warming up")
+
+    @staticmethod
+    def behind(session, name, stack):
+        port = measure.free_port()
+        env = dataclasses.replace(session.env, upstream=f"127.0.0.1:{port}", proxy_cpu=None,
+                                  work=os.path.join(session.env.work, "kafka-proxies"))
+        return Way(name, port, True, stack.enter_context(subjects.make(name, env)))
+
+    def settings(self, way):
+        return self.broker.path("tls.properties" if way.tls else "plain.properties")
+
+    def new_topic(self):
+        self.topics.append(f"produce-{len(self.topics)}")
+        return self.topics[-1]
+
+    def produce(self, way, topic, records):
+        """Bytes a second, by the tool's own account."""
+        said = self.broker.tool("ProducerPerformance", way.address, "--topic", topic, "--num-records", records,
+                                "--record-size", RECORD, "--throughput", -1, "--command-config", self.settings(way),
+                                "--command-property", "acks=1", "batch.size=65536", "linger.ms=5")
+        found = re.findall(rf"^{records} records sent.*\(([\d.]+) MB/sec\)", said, re.M)
+        if not found:
+            raise measure.LoadFailed(f"{way.name}: ProducerPerformance said: {said[-300:]}")
+        return float(found[-1]) * 2**20
+
+    def consume(self, way, records):
+        said = self.broker.tool("ConsumerPerformance", way.address, "--topic", "consume", "--num-records", records,
+                                "--command-config", self.settings(way), "--hide-header", "--timeout", 60000)
+        cells = said.strip().splitlines()[-1].split(", ") if said.strip() else []
+        if len(cells) < 5 or int(cells[4]) < records:
+            raise measure.LoadFailed(f"{way.name}: ConsumerPerformance said: {said[-300:]}")
+        return float(cells[3]) * 2**20
+
+    def sample(self, session, subject, options, number):
+        records = self.params["records"]
+        topic = self.new_topic() if options["point"] == "produce" else None
+        broker, proxy = self.broker.settled_ns(), subject.proxy_ns()
+        began = time.monotonic()
+        rate = self.consume(subject, records) if options["point"] == "consume" else self.produce(subject, topic, records)
+        broker, proxy = self.broker.settled_ns() - broker, subject.proxy_ns() - proxy
+        broker = max(broker - self.broker.idle_ns * (time.monotonic() - began), 0)
+        if options["point"] == "produce":
+            self.broker.topic("--delete", topic)
+        a_byte = records * RECORD
+        return {"cpu": (broker + proxy) / a_byte, "broker": broker / a_byte,
+                "proxy": proxy / a_byte if subject.proxy else None, "rate": rate}
