@@ -36,6 +36,7 @@ static struct conn *add_conn(struct rig *rig, uint64_t id, const char *cn)
 	if (cn) {
 		conn->peer = calloc(1, sizeof(*conn->peer));
 		assert_non_null(conn->peer);
+		conn->peer->refs = 1;
 		conn->peer->cn = cn;
 		conn->peer->issuer_cn = "Unit root";
 		strcpy(conn->peer->serial, "0a1b");
