@@ -54,6 +54,9 @@ enum health_severity { HEALTH_NOTE, HEALTH_DEGRADED, HEALTH_FAILING };
 	X(TRUST_REFUSED, "trust_refused", DEGRADED,                                                \
 	  "the issuers that are named can not be followed: the roots of before stay in force",     \
 	  "look at Consul's key and at the mounts that it names")                                  \
+	X(LIMITS_KEY_REFUSED, "limits_key_refused", DEGRADED,                                      \
+	  "what Consul's limits_key says can not be taken: the limits of before stay in force",    \
+	  "mend the value: it is a section clients, as the configuration has it")                  \
 	X(RELOAD_FAILED, "reload_failed", DEGRADED,                                                \
 	  "the last reload was refused: what was in force before still is",                        \
 	  "'sallyport check FILE' shows what is wrong; then 'sallyport reload'")                   \

@@ -32,7 +32,8 @@
 	 HEALTH_BIT(LIMIT_REACHED) | HEALTH_BIT(DRAINING) | HEALTH_BIT(KEYS_NOT_LOCKED) |          \
 	 HEALTH_BIT(AWAITING_CERTIFICATE) | HEALTH_BIT(SOURCE_FAILING) |                           \
 	 HEALTH_BIT(CERTIFICATE_NOT_RENEWED) | HEALTH_BIT(TRUST_REFUSED) |                         \
-	 HEALTH_BIT(KTLS_NOT_IN_USE) | HEALTH_BIT(IO_URING_NOT_IN_USE))
+	 HEALTH_BIT(LIMITS_KEY_REFUSED) | HEALTH_BIT(KTLS_NOT_IN_USE) |                            \
+	 HEALTH_BIT(IO_URING_NOT_IN_USE))
 
 const char *certificate_role_name(enum tls_certificate_role role)
 {
@@ -259,6 +260,8 @@ void health_check(struct health *health, struct proxy *proxy)
 		health_set(health, HEALTH_KEYS_NOT_LOCKED, "", "%s", "");
 	if (!proxy_alive(proxy, HEALTH_WORKER_MS, &why))
 		health_set(health, HEALTH_WORKER_SILENT, "", "%s", why.text);
+	if (proxy_limits_refused(proxy, &why))
+		health_set(health, HEALTH_LIMITS_KEY_REFUSED, "", "%s", why.text);
 	if (proxy_identity_failing(proxy, &why))
 		health_set(health, HEALTH_IDENTITY_KEYS, "", "%s", why.text);
 	check_reload(health, proxy);

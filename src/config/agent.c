@@ -133,6 +133,10 @@ static void verify_control(const struct config_agent *config, struct config_prob
 		items[i] = config->certificates[i].certificate;
 	config_control_verify(&config->process.vault, &config->process.consul, &certificates,
 			      problems);
+	if (config->process.consul.limits_key)
+		config_error_add(problems, config->process.consul.marks.limits_key,
+				 "consul.limits_key",
+				 "limits are the proxy's: an agent has no clients");
 }
 
 void config_agent_verify(const struct config_agent *config, struct config_problems *problems)

@@ -116,11 +116,11 @@ static void verify_vault(const struct config_vault *vault, const struct config_c
 	}
 	verify_server("vault", vault->address, marks->address, &vault->tls, marks->ca, problems);
 	verify_auth(vault, problems);
-	if (!vault->issuer && !consul->address)
+	if (!vault->issuer && !consul->key)
 		config_error_add(problems, marks->start, "vault.issuer",
-				 "missing: without consul somebody must say which mount issues "
+				 "missing: without consul.key somebody must say which mount issues "
 				 "certificates");
-	if (vault->issuer && consul->address)
+	if (vault->issuer && consul->key)
 		config_error_add(problems, marks->issuer, "vault.issuer",
 				 "consul.key says which mount issues certificates: leave one out");
 }
@@ -131,16 +131,16 @@ static void verify_consul(const struct config_vault *vault, const struct config_
 	const struct config_consul_marks *marks = &consul->marks;
 
 	if (!consul->address) {
-		if (consul->key || consul->token_file || consul->tls.ca)
+		if (consul->key || consul->limits_key || consul->token_file || consul->tls.ca)
 			config_error_add(problems, marks->start, "consul.address",
 					 "missing: where is Consul?");
 		return;
 	}
 	verify_server("consul", consul->address, marks->address, &consul->tls, marks->ca, problems);
-	if (!consul->key)
+	if (!consul->key && !consul->limits_key)
 		config_error_add(problems, marks->start, "consul.key",
 				 "missing: which key says which CAs are in force?");
-	if (!vault->address)
+	if (consul->key && !vault->address)
 		config_error_add(problems, marks->start, "vault.address",
 				 "missing: consul names mounts of a Vault");
 }
@@ -229,6 +229,7 @@ void config_consul_fini(struct config_consul *consul)
 {
 	free(consul->address);
 	free(consul->key);
+	free(consul->limits_key);
 	free(consul->token_file);
 	free(consul->datacenter);
 	tls_fini(&consul->tls);

@@ -60,13 +60,14 @@ struct config_vault {
 };
 
 struct config_consul_marks {
-	struct config_mark start, address, key, ca, client_certificate, client_key;
+	struct config_mark start, address, key, limits_key, ca, client_certificate, client_key;
 };
 
 /* `address` NULL: there is none. */
 struct config_consul {
 	char *address;
-	char *key; /* of the key-value store, without a leading slash */
+	/* Of the key-value store, without a leading slash: with the CAs; with limits of clients. */
+	char *key, *limits_key;
 	char *token_file, *datacenter;
 	struct config_server_tls tls;
 	uint64_t wait_ms; /* of a blocking query */

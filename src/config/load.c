@@ -174,6 +174,19 @@ int config_load_bytes(const char *bytes, size_t len, const char *folder, struct 
 	return load_bytes(bytes, len, folder, &proxy_form, false, ret_config, problems);
 }
 
+static void verify_clients(const struct config *config, struct config_problems *problems)
+{
+	config_verify_clients(&config->clients, problems);
+}
+
+static const struct form clients_form = { &schema_clients_root, verify_clients, config_free };
+
+int config_load_clients(const char *bytes, size_t len, struct config **ret_config,
+			struct config_problems *problems)
+{
+	return load_bytes(bytes, len, "/", &clients_form, false, ret_config, problems);
+}
+
 /* Whole content of a file, at most CONFIG_FILE_BYTES_MAX. */
 static int read_whole(int fd, char **ret, size_t *ret_len)
 {

@@ -41,6 +41,11 @@ int config_load_for_check(const char *file, struct config **ret_config,
 int config_load_bytes(const char *bytes, size_t len, const char *folder, struct config **ret_config,
 		      struct config_problems *problems);
 
+/* The section `clients` alone, as it may come from elsewhere: {"clients": {…}}. Like
+ * config_load_bytes(); the rest of *ret_config is zero. */
+int config_load_clients(const char *bytes, size_t len, struct config **ret_config,
+			struct config_problems *problems);
+
 /* Adds an error or a warning, so that later checks (certificates) report in the same way.
  * `text` from `fmt` is made safe for terminals and cut at its size. */
 void config_error_add(struct config_problems *problems, struct config_mark at, const char *path,

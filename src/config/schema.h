@@ -72,8 +72,9 @@ struct schema_section {
 	const struct schema_section *base;
 };
 
-extern const struct schema_section schema_root;	      /* of a proxy: struct config */
-extern const struct schema_section schema_agent_root; /* of an agent: struct config_agent */
+extern const struct schema_section schema_root;		/* of a proxy: struct config */
+extern const struct schema_section schema_agent_root;	/* of an agent: struct config_agent */
+extern const struct schema_section schema_clients_root; /* a section clients alone: struct config */
 
 /* Its own keys and, after them, those of its base. */
 size_t schema_key_count(const struct schema_section *section);

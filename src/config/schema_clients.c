@@ -126,3 +126,16 @@ static const struct schema_key clients_keys[] = {
 };
 
 const struct schema_section schema_clients = { SECTION_OF(clients_keys) };
+
+static const struct schema_key root_keys[] = {
+	{ .name = "clients",
+	  .kind = SCHEMA_SECTION,
+	  AT(struct config, clients),
+	  .section = &schema_clients,
+	  .help = "limits by name" },
+};
+
+const struct schema_section schema_clients_root = {
+	SECTION_OF(root_keys),
+	.bytes = sizeof(struct config),
+};

@@ -24,6 +24,7 @@
 
 struct consul {
 	const struct config_consul *config;
+	const char *key;
 	struct http_client *http;
 	struct jitter *jitter;
 	struct consul_events events;
@@ -41,14 +42,15 @@ uint64_t consul_next_index(uint64_t last, bool has, uint64_t index)
 	return index;
 }
 
-int consul_new(const struct config_consul *config, struct http_client *http, struct jitter *jitter,
-	       const struct consul_events *events, struct consul **ret)
+int consul_new(const struct config_consul *config, const char *key, struct http_client *http,
+	       struct jitter *jitter, const struct consul_events *events, struct consul **ret)
 {
 	struct consul *consul = calloc(1, sizeof(*consul));
 
 	if (!consul)
 		return -ENOMEM;
 	consul->config = config;
+	consul->key = key;
 	consul->http = http;
 	consul->jitter = jitter;
 	consul->events = *events;
@@ -136,7 +138,7 @@ static struct http_transfer *start(struct consul *consul, const char *token)
 		.timeout_ms = ANSWER_EXTRA_MS,
 		.answer_bytes_max = VALUE_BYTES_MAX,
 	};
-	int used = snprintf(path, sizeof(path), "/v1/kv/%s?raw", config->key);
+	int used = snprintf(path, sizeof(path), "/v1/kv/%s?raw", consul->key);
 
 	if (config->datacenter)
 		used += snprintf(path + used, sizeof(path) - (size_t)used, "&dc=%s",

@@ -26,9 +26,9 @@ struct consul_events {
 	void *arg;
 };
 
-/* Everything borrowed for as long as it lives. 0 or -ENOMEM. */
-int consul_new(const struct config_consul *config, struct http_client *http, struct jitter *jitter,
-	       const struct consul_events *events, struct consul **ret);
+/* Follows `key`. Everything borrowed for as long as it lives. 0 or -ENOMEM. */
+int consul_new(const struct config_consul *config, const char *key, struct http_client *http,
+	       struct jitter *jitter, const struct consul_events *events, struct consul **ret);
 void consul_free(struct consul *consul); /* NULL is fine */
 /* Starts the next query when it is time; when to be called again at the latest. */
 uint64_t consul_turn(struct consul *consul, uint64_t now_ns);

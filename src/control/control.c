@@ -87,6 +87,18 @@ static void on_vault_note(const char *what, const struct vault_outcome *outcome,
 	control_note_source(arg, CONTROL_VAULT, what, outcome->cause, &outcome->why);
 }
 
+static void on_limits_note(enum cause cause, const struct err_text *why, void *arg)
+{
+	control_note_source(arg, CONTROL_CONSUL, "limits_key", cause, why);
+}
+
+static void on_limits_value(const char *value, size_t bytes, void *arg)
+{
+	struct control *control = arg;
+
+	control->events.limits(control->events.arg, value, bytes);
+}
+
 static void on_consul_note(enum cause cause, const struct err_text *why, void *arg)
 {
 	control_note_source(arg, CONTROL_CONSUL, "key", cause, why);
@@ -150,24 +162,37 @@ static bool uses_vault(const struct control_options *options)
 	return options->wants_roots;
 }
 
+static int follow(struct control *control, const char *key, const struct consul_events *events,
+		  struct consul **ret)
+{
+	const struct config_consul *config = control->options.consul;
+
+	if (!config || !config->address || !key)
+		return 0;
+	control->sources[CONTROL_CONSUL].used = true;
+	return consul_new(config, key, control->http, &control->jitter, events, ret);
+}
+
 static int open_sources(struct control *control)
 {
 	const struct control_options *options = &control->options;
-	const struct consul_events events = { .value = issuers_on_value,
-					      .note = on_consul_note,
+	const struct consul_events issuers = { .value = issuers_on_value,
+					       .note = on_consul_note,
+					       .arg = control };
+	const struct consul_events limits = { .value = on_limits_value,
+					      .note = on_limits_note,
 					      .arg = control };
 	int r = http_client_new(&control->http);
 
+	if (r == 0 && options->consul && control->events.limits)
+		r = follow(control, options->consul->limits_key, &limits, &control->limits);
 	if (r < 0 || !options->vault || !options->vault->address || !uses_vault(options))
 		return r;
 	control->sources[CONTROL_VAULT].used = true;
 	r = vault_new(options->vault, control->http, &control->jitter, on_vault_note, control,
 		      &control->vault);
-	if (r == 0 && options->consul && options->consul->address) {
-		control->sources[CONTROL_CONSUL].used = true;
-		r = consul_new(options->consul, control->http, &control->jitter, &events,
-			       &control->consul);
-	}
+	if (r == 0 && options->consul)
+		r = follow(control, options->consul->key, &issuers, &control->consul);
 	return r;
 }
 
@@ -232,6 +257,7 @@ void control_free(struct control *control)
 		return;
 	vault_free(control->vault);
 	consul_free(control->consul);
+	consul_free(control->limits);
 	certificates_fini(control);
 	issuers_fini(control);
 	http_client_free(control->http);
@@ -251,9 +277,10 @@ static void show_circuits(struct control *control)
 	pthread_mutex_lock(&control->mutex);
 	if (control->vault)
 		control->sources[CONTROL_VAULT].circuit_open = vault_circuit_open(control->vault);
-	if (control->consul)
+	if (control->consul || control->limits)
 		control->sources[CONTROL_CONSUL].circuit_open =
-			consul_circuit_open(control->consul);
+			(control->consul && consul_circuit_open(control->consul)) ||
+			(control->limits && consul_circuit_open(control->limits));
 	pthread_mutex_unlock(&control->mutex);
 }
 
@@ -285,6 +312,8 @@ void control_turn(struct control *control, struct pollfd *fds, size_t fd_count,
 						certificates_need_vault(control, now_ns), now_ns));
 	if (control->consul)
 		due_ns = MIN(due_ns, consul_turn(control->consul, now_ns));
+	if (control->limits)
+		due_ns = MIN(due_ns, consul_turn(control->limits, now_ns));
 	due_ns = MIN(due_ns, issuers_turn(control, now_ns));
 	due_ns = MIN(due_ns, certificates_turn(control, now_ns));
 	show_circuits(control);

@@ -41,6 +41,8 @@ struct control_events {
 	void (*issued)(void *arg, const char *name, struct pki_credential *credential,
 		       enum control_reason reason);
 	void (*trusted)(void *arg, struct trust *trust);
+	/* What Consul's limits_key says, now or still; NULL: it is not there. May be NULL. */
+	void (*limits)(void *arg, const char *value, size_t bytes);
 	/* Within control_new(): a good certificate that the owner has kept, as a reference of its
 	 * own, with the origin that came with it; or NULL. This itself may be NULL. */
 	struct pki_credential *(*kept)(void *arg, const char *name,

@@ -65,6 +65,7 @@ struct control {
 	struct http_client *http;
 	struct vault *vault;   /* NULL: not used */
 	struct consul *consul; /* NULL: not used */
+	struct consul *limits; /* Consul's other key; NULL: not used */
 	struct following following;
 	struct managed *managed;
 	size_t managed_count;

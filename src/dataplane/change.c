@@ -14,13 +14,15 @@ int change_prepare(struct proxy *proxy, struct config *config, struct change *re
 		   struct err_text *err)
 {
 	struct change change = { .plan_count = 0 };
+	struct config *limits;
 	int r = snapshot_new(config, proxy->snapshot, proxy->supply, &change.snapshot, err);
 
 	if (r < 0) {
 		config_free(config);
 		return r;
 	}
-	r = gate_policy_new(&config->clients, &change.policy);
+	r = gate_policy_new(supply_clients(proxy->supply, config, &limits), &change.policy);
+	config_free(limits);
 	if (r < 0)
 		err_set(err, r, "out of memory");
 	else

@@ -213,6 +213,11 @@ struct clients *proxy_clients(const struct proxy *proxy)
 	return gate_clients(proxy->gate);
 }
 
+bool proxy_limits_refused(const struct proxy *proxy, struct err_text *ret_why)
+{
+	return supply_limits_refused(proxy->supply, ret_why);
+}
+
 struct control *proxy_control(const struct proxy *proxy)
 {
 	return supply_control(proxy->supply);

@@ -97,6 +97,8 @@ void proxy_visit_workers(const struct proxy *proxy,
 			 void (*visit)(const struct worker *worker, void *arg), void *arg);
 /* Any thread: where certificates and roots come from; NULL if from files only. */
 struct control *proxy_control(const struct proxy *proxy);
+/* Any thread: whether what Consul says of limits can not be taken, and why. */
+bool proxy_limits_refused(const struct proxy *proxy, struct err_text *ret_why);
 /* Any thread: whether new connections are taken; else `ret_why` says why not. */
 bool proxy_ready(struct proxy *proxy, struct err_text *ret_why);
 /* Any thread: as SIGTERM does; at once: as a second one does. */

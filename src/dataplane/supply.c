@@ -21,6 +21,7 @@
 #include "base/thread.h"
 #include "base/util.h"
 #include "config/compare.h"
+#include "config/load.h"
 #include "config/schema_control.h"
 
 #define TURN_MS	     1000
@@ -41,6 +42,10 @@ struct supply {
 	pthread_cond_t cond;
 	struct pki_credential **credentials; /* of `wanted`; under the mutex */
 	struct trust *trust;		     /* under the mutex */
+	/* What Consul's limits_key says, and what is wrong with what it says now. Under the mutex.
+	 */
+	struct config *limits;
+	struct err_text limits_why; /* "": nothing */
 };
 
 /* --- what is wanted --- */
@@ -64,8 +69,15 @@ static bool wants_roots(const struct config *config)
 	return false;
 }
 
+static bool follows_limits(const struct config *config)
+{
+	return config->consul.address && config->consul.limits_key;
+}
+
 static bool is_needed(const struct config *config)
 {
+	if (follows_limits(config))
+		return true;
 	for (size_t i = 0; i < config->certificates.count; i++)
 		if (uses(config, config->certificates.items[i].name))
 			return true;
@@ -166,6 +178,91 @@ static void on_trusted(void *arg, struct trust *trust)
 	trust_unref(before);
 }
 
+/* The first mistake, as it would be told of a file. */
+static void explain(const struct config_problems *problems, int r, struct err_text *ret)
+{
+	const struct config_problem *first = NULL;
+
+	for (size_t i = 0; i < problems->count && !first; i++)
+		if (problems->items[i].severity == CONFIG_ERROR)
+			first = &problems->items[i];
+	if (first)
+		err_set(ret, 0, "%u:%u: %s%s%s", first->line, first->column, first->path,
+			first->path[0] ? ": " : "", first->text);
+	else
+		err_set(ret, 0, "%s", strerror(-r));
+}
+
+static int read_limits(const char *value, size_t bytes, struct config **ret, struct err_text *why)
+{
+	struct config_problems *problems = calloc(1, sizeof(*problems));
+	int r = problems ? config_load_clients(value, bytes, ret, problems) : -ENOMEM;
+
+	if (problems && r < 0)
+		explain(problems, r, why);
+	else if (r < 0)
+		err_set(why, 0, "out of memory");
+	free(problems);
+	return r;
+}
+
+static void tell_limits(const struct config *limits, const struct err_text *why)
+{
+	if (why->text[0])
+		log_msg(LOG_WARNING, "limits_key_refused", "%s; the limits that are in force stay",
+			why->text);
+	else if (limits)
+		log_msg(LOG_INFO, "limits_key", "limits of clients as Consul's key says");
+	else
+		log_msg(LOG_INFO, "limits_key",
+			"Consul's key is not there: limits of clients as the configuration says");
+}
+
+/* A value that can not be taken leaves what is in force; one that has gone, the configuration's. */
+static void on_limits(void *arg, const char *value, size_t bytes)
+{
+	struct supply *supply = arg;
+	struct err_text why = { "" };
+	struct config *limits = NULL, *before = NULL;
+	int r = value ? read_limits(value, bytes, &limits, &why) : 0;
+
+	pthread_mutex_lock(&supply->mutex);
+	supply->limits_why = why;
+	if (r == 0) {
+		before = supply->limits;
+		supply->limits = limits;
+		if (before || limits)
+			announce(supply);
+	}
+	pthread_mutex_unlock(&supply->mutex);
+	config_free(before);
+	if (value || before)
+		tell_limits(limits, &why);
+}
+
+const struct config_clients *supply_clients(struct supply *supply, const struct config *config,
+					    struct config **ret_held)
+{
+	*ret_held = NULL;
+	if (!supply)
+		return &config->clients;
+	pthread_mutex_lock(&supply->mutex);
+	if (supply->limits)
+		*ret_held = config_ref(supply->limits);
+	pthread_mutex_unlock(&supply->mutex);
+	return *ret_held ? &(*ret_held)->clients : &config->clients;
+}
+
+bool supply_limits_refused(struct supply *supply, struct err_text *ret_why)
+{
+	if (!supply)
+		return false;
+	pthread_mutex_lock(&supply->mutex);
+	*ret_why = supply->limits_why;
+	pthread_mutex_unlock(&supply->mutex);
+	return ret_why->text[0] != 0;
+}
+
 bool supply_changed(struct supply *supply)
 {
 	return supply && atomic_exchange(&supply->changed, false);
@@ -252,9 +349,9 @@ static int start_control(struct supply *supply, struct err_text *err)
 		.certificate_count = supply->wanted_count,
 		.wants_roots = supply->wants_roots,
 	};
-	const struct control_events events = { .issued = on_issued,
-					       .trusted = on_trusted,
-					       .arg = supply };
+	const struct control_events events = {
+		.issued = on_issued, .trusted = on_trusted, .limits = on_limits, .arg = supply
+	};
 	int r = control_new(&options, &events, &supply->control, err);
 
 	if (r == 0)
@@ -338,6 +435,7 @@ void supply_free(struct supply *supply)
 	for (size_t i = 0; i < supply->wanted_count; i++)
 		pki_credential_unref(supply->credentials[i]);
 	trust_unref(supply->trust);
+	config_free(supply->limits);
 	free(supply->credentials);
 	free(supply->wanted);
 	config_free(supply->config);

@@ -36,6 +36,12 @@ bool supply_serves(const struct supply *supply, const struct config_listener *li
 /* Whether the sections that it goes by are the same in `config`. NULL: whether there is still no
  * need for it. */
 bool supply_fits(const struct supply *supply, const struct config *config);
+/* The section `clients` that counts: Consul's, if its limits_key has one, in a configuration of
+ * which there is nothing else (*ret_held, for config_free()), or the one of `config`. */
+const struct config_clients *supply_clients(struct supply *supply, const struct config *config,
+					    struct config **ret_held);
+/* Any thread: whether what limits_key says now can not be taken; `ret_why` says why not. */
+bool supply_limits_refused(struct supply *supply, struct err_text *ret_why);
 /* For who looks at its state; NULL if there is none. */
 struct control *supply_control(struct supply *supply);
 
