@@ -16,6 +16,7 @@
 
 #include "base/util.h"
 #include "cli/check_control.h"
+#include "kern/pacing.h"
 #include "kern/sandbox.h"
 #include "loop/loop.h"
 #include "tls/context.h"
@@ -223,6 +224,24 @@ static void check_kernel(const struct config *config, struct config_problems *pr
 	}
 }
 
+/* Whether the proxy will be permitted to, only its start tells: that is another user, mostly. */
+static void check_pacing(const struct config_clients *clients, struct config_problems *problems)
+{
+	char fq[64];
+
+	if (clients->pacing != CONFIG_PACING_BPF)
+		return;
+	pacing_devices(fq, sizeof(fq));
+	if (!pacing_is_built())
+		config_warning_add(problems, clients->marks.pacing, "clients.pacing",
+				   "this sallyport was built without bpf: it will be 'socket'");
+	else if (!fq[0])
+		config_warning_add(
+			problems, clients->marks.pacing, "clients.pacing",
+			"no interface of this host has fq now, which bpf needs: tc qdisc "
+			"replace dev DEVICE root fq");
+}
+
 /* Whether the proxy may write there is its own user's matter; a folder must be there for anybody.
  */
 static void check_folder_of(const char *file, struct config_mark at, const char *path,
@@ -275,6 +294,7 @@ void check_host(const struct config *config, struct config_problems *problems,
 	}
 	check_sandbox(config, problems);
 	check_kernel(config, problems);
+	check_pacing(&config->clients, problems);
 	check_folder_of(config->audit.file, config->audit.marks.file, "audit.file", problems);
 	check_signing_keys(&config->identity, problems);
 	check_control(config, problems);

@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "cli/cli.h"
 #include "cli/versions.h"
+#include "kern/pacing.h"
 #include "pki/inspect.h"
 
 const char cli_help_text[] =
@@ -339,7 +340,8 @@ int cli_help(const struct cli_verb *verb, int argc, char **argv)
 
 int cli_version(void)
 {
-	printf("sallyport %s\n%s\nliburing %s\nlibyaml %s\n", SALLYPORT_VERSION,
-	       pki_openssl_version(), LIBURING_VERSION, LIBYAML_VERSION);
+	printf("sallyport %s\n%s\nliburing %s\nlibyaml %s\npacing by client: %s\n",
+	       SALLYPORT_VERSION, pki_openssl_version(), LIBURING_VERSION, LIBYAML_VERSION,
+	       pacing_is_built() ? "built in" : "not built in");
 	return cli_finish(CLI_OK);
 }

@@ -86,6 +86,19 @@ static void print_limits(const struct probe *probe)
 		remedy("keys may be swapped out: raise LimitMEMLOCK= of the unit, or ulimit -Hl");
 }
 
+static void print_pacing(const struct probe *probe)
+{
+	char fq[sizeof(probe->fq) + 16];
+
+	row("pacing by client", !probe->pacing_why.text[0], "clients.pacing: bpf");
+	if (probe->pacing_why.text[0])
+		remedy(probe->pacing_why.text);
+	snprintf(fq, sizeof(fq), "on %s", probe->fq[0] ? probe->fq : "no interface");
+	row("  fq, which it needs", probe->fq[0], fq);
+	if (!probe->fq[0])
+		remedy("tc qdisc replace dev DEVICE root fq");
+}
+
 static int print_text(const struct probe *probe)
 {
 	struct err_text why;
@@ -106,6 +119,7 @@ static int print_text(const struct probe *probe)
 	if (!probe->landlock_abi)
 		remedy(probe->landlock_why.text);
 	print_limits(probe);
+	print_pacing(probe);
 	printf("%sktls: auto uses %s here%s: %s\n", cli_style(stdout, CLI_BOLD),
 	       ktls ? "ktls" : "aead (our own record layer)", cli_style(stdout, CLI_PLAIN),
 	       why.text);
@@ -164,7 +178,11 @@ static int print_json(const struct probe *probe)
 	printf(",\"full_size\":%s}", probe->pipe_full_size ? "true" : "false");
 	print_limit_json("open_files", &probe->open_files);
 	print_limit_json("locked_bytes", &probe->locked_bytes);
-	printf(",\"secrets_locked\":%s,\"ktls_auto\":{\"transport\":\"%s\",\"why\":",
+	printf(",\"pacing\":{\"usable\":%s,\"why\":", probe->pacing_why.text[0] ? "false" : "true");
+	json_write_string(stdout, probe->pacing_why.text);
+	fputs(",\"fq\":", stdout);
+	json_write_string(stdout, probe->fq);
+	printf("},\"secrets_locked\":%s,\"ktls_auto\":{\"transport\":\"%s\",\"why\":",
 	       probe->secrets_locked ? "true" : "false", ktls ? "ktls" : "aead");
 	json_write_string(stdout, why.text);
 	puts("}}");

@@ -49,6 +49,8 @@ enum config_proxy_tls {
 	CONFIG_PROXY_TLS_COUNT
 };
 enum config_unnamed { CONFIG_UNNAMED_ALLOW, CONFIG_UNNAMED_REFUSE };
+/* Who spreads on the wire what passes in turns. */
+enum config_pacing { CONFIG_PACING_OFF, CONFIG_PACING_SOCKET, CONFIG_PACING_BPF };
 /* What a Kafka broker is told of a client. */
 enum config_identity { CONFIG_IDENTITY_NONE, CONFIG_IDENTITY_OAUTHBEARER };
 enum config_token_algorithm { CONFIG_EDDSA, CONFIG_ES256, CONFIG_RS256 };
@@ -203,9 +205,13 @@ struct config_client {
 };
 
 struct config_clients {
+	enum config_pacing pacing;
 	enum config_unnamed unnamed;
 	struct config_client *limits, *groups;
 	size_t limit_count, group_count;
+	struct {
+		struct config_mark pacing;
+	} marks;
 };
 
 struct config_metrics_marks {

@@ -10,6 +10,13 @@ static const struct schema_word unnamed_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct schema_word pacing_words[] = {
+	{ "off", CONFIG_PACING_OFF },
+	{ "socket", CONFIG_PACING_SOCKET },
+	{ "bpf", CONFIG_PACING_BPF },
+	{ NULL, 0 },
+};
+
 static const struct schema_word auto_words[] = { { "auto", 0 }, { NULL, 0 } };
 
 static const struct schema_word off_words[] = { { "off", 0 }, { NULL, 0 } };
@@ -109,6 +116,13 @@ static const struct schema_key clients_keys[] = {
 	  .words = unnamed_words,
 	  .preset = "allow",
 	  .help = "certificates without a name; allow: all of them are one client" },
+	{ .name = "pacing",
+	  .kind = SCHEMA_WORD,
+	  AT(struct config_clients, pacing),
+	  MARK(struct config_clients, pacing),
+	  .words = pacing_words,
+	  .preset = "socket",
+	  .help = "who spreads on the wire what passes: each socket, or a client's together" },
 	{ .name = "limits",
 	  .kind = SCHEMA_SECTIONS,
 	  AT(struct config_clients, limits),

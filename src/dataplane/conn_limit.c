@@ -12,6 +12,7 @@
 #include "dataplane/conn_log.h"
 #include "dataplane/naming.h"
 #include "dataplane/socket_options.h"
+#include "kern/pacing.h"
 
 static const enum close_reason reasons[CLIENT_REFUSAL_COUNT] = {
 	[CLIENT_REFUSED_UNNAMED] = CLOSE_CLIENT_UNNAMED,
@@ -92,18 +93,28 @@ void flow_limit_start(struct conn *conn, struct flow *flow)
 	flow->throttle.task = &conn->task;
 }
 
-/* The kernel spreads what it sends, so that what is let through in slots is no row of bursts on the
- * wire. Only of who has been at its limit: it costs timers. */
-static void pace(struct conn *conn, struct flow *flow, uint64_t rate)
+/* What goes to a client is paced for all of its connections together; what goes to the upstream
+ * mostly never leaves this host. */
+static bool paces_client(const struct conn *conn, const struct flow *flow)
 {
+	return conn->worker->pacing == CONFIG_PACING_BPF && flow->share.direction == CLIENT_CONSUME;
+}
+
+/* The kernel spreads what it sends, so that what is let through in slots is no row of bursts on the
+ * wire. A socket alone only of who has been at its limit: it costs timers. */
+static void pace(struct conn *conn, struct flow *flow)
+{
+	uint64_t rate = share_pace(&flow->share);
 	const struct endpoint *endpoint = flow->to == &conn->accepted
 						  ? &conn->route->config->listen
 						  : &conn->route->config->upstream;
 
-	if (rate == flow->pace || endpoint->is_unix)
+	if (rate == flow->pace || (rate == UINT64_MAX && !flow->pace) || endpoint->is_unix)
 		return;
 	flow->pace = rate;
 	socket_set_pace(leg_fd(flow->to), rate);
+	if (paces_client(conn, flow))
+		pacing_set(leg_fd(flow->to), conn->client->id, rate == UINT64_MAX ? 0 : rate);
 }
 
 size_t flow_limit_ask(struct conn *conn, struct flow *flow)
@@ -112,8 +123,9 @@ size_t flow_limit_ask(struct conn *conn, struct flow *flow)
 	size_t bytes;
 
 	bytes = share_ask(&flow->share, loop_now_ns(conn->worker->loop));
-	if (!bytes || flow->pace)
-		pace(conn, flow, share_pace(&flow->share));
+	if (conn->worker->pacing != CONFIG_PACING_OFF &&
+	    (!bytes || flow->pace || paces_client(conn, flow)))
+		pace(conn, flow);
 	if (bytes)
 		throttle_leave(throttle, &flow->throttle);
 	else

@@ -32,6 +32,7 @@
 #include "dataplane/confine.h"
 #include "dataplane/identity.h"
 #include "dataplane/proxy_impl.h"
+#include "kern/pacing.h"
 #include "kern/probe.h"
 
 #define RESOLVE_PERIOD_NS (30 * NSEC_PER_SEC)
@@ -107,14 +108,44 @@ static int make_workers(struct proxy *proxy, const struct config *config, struct
 	return 0;
 }
 
+/* What there is of what is wanted. A process that takes over is in the sandbox from its first
+ * instruction: there, the system call that attaches the program would end it. */
+static enum config_pacing pacing_start(const struct config_clients *config, bool is_successor)
+{
+	struct err_text err = { "" };
+	struct log_line line;
+	char devices[256];
+	int r = 0;
+
+	if (config->pacing != CONFIG_PACING_BPF)
+		return config->pacing;
+	if (!is_successor)
+		r = pacing_attach(&err);
+	else if (!pacing_is_inherited())
+		r = err_set(&err, -EPERM, "the process before had none; restart the service");
+	pacing_devices(devices, sizeof(devices));
+	if (r == 0 && devices[0])
+		log_begin(&line, LOG_INFO, "pacing");
+	else
+		log_begin(&line, LOG_WARNING, "pacing");
+	log_str(&line, "by", r == 0 ? "bpf" : "socket");
+	if (r < 0)
+		log_str(&line, "why", err.text);
+	log_str(&line, "fq", devices[0] ? devices : "none: tc qdisc replace dev DEVICE root fq");
+	log_end(&line);
+	return r == 0 ? CONFIG_PACING_BPF : CONFIG_PACING_SOCKET;
+}
+
 /* Everything is open. What is given up now, all threads inherit: these are the first. The audit's
  * file is opened as whom it will be opened again. */
 static int start_threads(struct proxy *proxy, const struct config *config, struct err_text *err)
 {
 	int r = identity_make_folder(config, err);
 
-	if (r == 0)
-		r = confine(config, err);
+	if (r < 0)
+		return r;
+	proxy->pacing = pacing_start(&config->clients, proxy->upgrade.predecessor_fd >= 0);
+	r = confine(config, err);
 	if (r < 0)
 		return r;
 	r = log_start();
@@ -133,6 +164,7 @@ static int start_threads(struct proxy *proxy, const struct config *config, struc
 
 		worker->audit = proxy->audit;
 		worker->identity = proxy->identity;
+		worker->pacing = proxy->pacing;
 		r = worker_start(worker);
 		if (r < 0)
 			return err_set(err, r, "can not start a thread: %s", strerror(-r));

@@ -20,7 +20,7 @@
 struct clients;
 struct proxy;
 
-#define RELOAD_KEYS_BYTES 128
+#define RELOAD_KEYS_BYTES 192
 
 /* What has become of the configuration's changes. Times are CLOCK_REALTIME, 0: never. */
 struct reload_state {

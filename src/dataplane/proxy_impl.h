@@ -34,6 +34,7 @@ struct settings_at_start {
 	unsigned int audit_journald, audit_queue_kib;
 	enum config_on_failure audit_on_failure;
 	uint64_t penalty_sources;
+	enum config_pacing pacing;
 	struct endpoint metrics;
 	char admin[SETTINGS_ADMIN_BYTES];     /* the section, as text */
 	struct config_identity_keys identity; /* its directory is ours, "": none */
@@ -69,6 +70,7 @@ struct proxy {
 	struct supply *supply;		    /* of certificates and roots; NULL: none */
 	bool supplied;			    /* it has brought something that no snapshot has yet */
 	struct gate *gate;
+	enum config_pacing pacing; /* what there is; fixed at start */
 	struct worker *workers[WORKERS_MAX];
 	unsigned int worker_count, started_count;
 	int signal_fd, order_fd;    /* what the main thread waits for */

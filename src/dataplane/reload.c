@@ -143,6 +143,8 @@ static void find_restart_keys(const struct proxy *proxy, const struct config *co
 		add_word(ret, RELOAD_KEYS_BYTES, "penalties.sources");
 	if (!supply_fits(proxy->supply, config))
 		add_word(ret, RELOAD_KEYS_BYTES, "vault/consul/certificates");
+	if (config->clients.pacing != proxy->at_start.pacing)
+		add_word(ret, RELOAD_KEYS_BYTES, "clients.pacing");
 	if (config->metrics.listen.port != proxy->at_start.metrics.port ||
 	    strcmp(config->metrics.listen.host, proxy->at_start.metrics.host) != 0)
 		add_word(ret, RELOAD_KEYS_BYTES, "metrics.listen");
@@ -309,6 +311,7 @@ int reload_started(struct proxy *proxy, struct err_text *err)
 		.sandbox = config->sandbox,
 		.log_format = config->log_format,
 		.penalty_sources = config->penalties.sources,
+		.pacing = config->clients.pacing,
 		.audit_file = strdup(config->audit.file ? config->audit.file : ""),
 		.audit_journald = config->audit.journald,
 		.audit_queue_kib = config->audit.queue_kib,

@@ -40,6 +40,7 @@ struct worker {
 	struct pipe_pool pipes;
 	struct audit *audit;	   /* the proxy's, NULL: none */
 	struct identity *identity; /* the proxy's, NULL: none */
+	enum config_pacing pacing; /* what there is */
 	struct list_node conns;	   /* live, oldest first */
 	struct list_node walks;	   /* who goes through them in slices: conn_walk.c */
 	uint64_t conn_count, next_conn_id;

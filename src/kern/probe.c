@@ -18,6 +18,7 @@
 #include "base/parse.h"
 #include "base/secret.h"
 #include "base/util.h"
+#include "kern/pacing.h"
 #include "kern/sandbox.h"
 #include "limits/limits.h"
 #include "loop/loop.h"
@@ -102,6 +103,9 @@ void probe_gather(struct probe *ret)
 	probe.open_files = read_limit(RLIMIT_NOFILE);
 	probe.locked_bytes = read_limit(RLIMIT_MEMLOCK);
 	probe.secrets_locked = can_lock_secrets();
+	if (pacing_attach(&probe.pacing_why) == 0)
+		probe.pacing_why.text[0] = 0;
+	pacing_devices(probe.fq, sizeof(probe.fq));
 	*ret = probe;
 }
 

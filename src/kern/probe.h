@@ -28,6 +28,8 @@ struct probe {
 	uint64_t pipe_bytes_max;	 /* fs.pipe-max-size; PROBE_UNKNOWN */
 	uint64_t pipe_user_pages_soft;	 /* fs.pipe-user-pages-soft; 0: no limit */
 	bool pipe_full_size;		 /* a pipe of PIPE_BYTES could be had */
+	struct err_text pacing_why;	 /* "": the program of pacing could be attached */
+	char fq[256];			 /* interfaces that have it (pacing_devices()) */
 	struct probe_limit open_files;	 /* RLIMIT_NOFILE */
 	struct probe_limit locked_bytes; /* RLIMIT_MEMLOCK */
 	bool secrets_locked;		 /* memory for keys could be locked */
@@ -35,7 +37,8 @@ struct probe {
 
 /* How many cores this process may run on; at least 1. */
 unsigned int probe_cores(void);
-/* Some milliseconds; opens sockets on loopback and a pipe, leaves nothing. */
+/* Some milliseconds; opens sockets on loopback and a pipe, leaves nothing but the program of
+ * pacing, which goes with the process. */
 void probe_gather(struct probe *ret);
 /* What `ktls: auto` means here: true for the kernel's record layer, false for our own; `ret_why`
  * says why in a sentence. For TLS 1.3. */

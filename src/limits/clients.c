@@ -42,7 +42,7 @@ struct clients {
 	pthread_mutex_t mutex;
 	struct source_secret secret;
 	struct client_policy *policy;
-	uint64_t generation;
+	uint64_t generation, next_id;
 	struct client_group *groups;
 	struct client_order *orders;
 	struct client_counts gone; /* of clients that have been forgotten */
@@ -145,6 +145,8 @@ int clients_new(struct clients **ret)
 		return r;
 	}
 	clients->generation = 1;
+	/* Random, and far from 0. */
+	clients->next_id = source_hash(&clients->secret, &in6addr_any) >> 1 | 1;
 	list_init(&clients->idle);
 	pthread_mutex_init(&clients->mutex, NULL);
 	*ret = clients;
@@ -367,6 +369,7 @@ static struct client *find_or_make(struct clients *clients, const char *name)
 	if (!client)
 		return NULL;
 	memcpy(client->name, name, len);
+	client->id = clients->next_id++;
 	list_init(&client->idle);
 	client->next = *chain;
 	*chain = client;

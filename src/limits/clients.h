@@ -89,6 +89,7 @@ struct client_group {
 struct client {
 	struct client_account account;
 	_Atomic(struct client_group *) group; /* NULL: in none */
+	uint64_t id; /* no other client has it or has had it, in another process either; not 0 */
 	/* Under the mutex. */
 	const char *pattern; /* of the entry that counts for it, the policy's; NULL: none */
 	uint64_t generation; /* of the policy that it was last held against */

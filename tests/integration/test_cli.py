@@ -88,6 +88,7 @@ def test_version():
     assert lines[1].startswith("OpenSSL 3.")
     assert re.fullmatch(r"liburing \d+\.\d+.*", lines[2])
     assert re.fullmatch(r"libyaml \d+\.\d+.*", lines[3])
+    assert re.fullmatch(r"pacing by client: (not )?built in", lines[4])
 
 
 @pytest.mark.parametrize("arguments, says", [
@@ -380,6 +381,7 @@ def test_probe_json():
     assert answer["ktls_auto"]["transport"] == ("ktls" if ktls["rekey"] and all(ktls["tls13"].values()) else "aead")
     assert answer["ktls_auto"]["why"]
     assert (answer["landlock"]["abi"] > 0) == (answer["landlock"]["why"] == "")
+    assert answer["pacing"]["usable"] == (answer["pacing"]["why"] == "")
     assert answer["pipes"]["bytes_max"] == int(pathlib.Path("/proc/sys/fs/pipe-max-size").read_text())
 
 

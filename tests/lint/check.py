@@ -25,7 +25,7 @@ LAYERS = {
     "kafka": {"base", "limits"},
     "proxy_protocol": {"base", "limits"},
     "tls": {"base", "limits"},
-    "kern": {"base", "limits", "loop", "tls"},
+    "kern": {"abi", "base", "limits", "loop", "tls"},
     "pki": {"base", "limits", "kafka", "tls"},
     "control": {"base", "limits", "config", "tls", "pki"},
     "dataplane": {"abi", "base", "limits", "loop", "config", "kafka", "proxy_protocol", "tls", "kern", "pki",

@@ -22,6 +22,7 @@ static void test_values(void **state)
 	static const char text[] = GOOD
 		"clients:\n"
 		"  unnamed: refuse\n"
+		"  pacing: bpf\n"
 		"  limits:\n"
 		"    - cn: \"\"\n"
 		"    - {cn: 'svc-*', group: g, produce: 50MB/s, produce_burst: 1MiB, connections: "
@@ -38,6 +39,7 @@ static void test_values(void **state)
 	limits = config->clients.limits;
 	groups = config->clients.groups;
 	assert_int_equal(config->clients.unnamed, CONFIG_UNNAMED_REFUSE);
+	assert_int_equal(config->clients.pacing, CONFIG_PACING_BPF);
 	assert_int_equal(config->clients.limit_count, 3);
 	assert_string_equal(limits[0].name, "");
 	assert_null(limits[0].group);
@@ -55,6 +57,7 @@ static void test_values(void **state)
 	config_free(config);
 	assert_int_equal(load(GOOD, sizeof(GOOD) - 1, &config), 0);
 	assert_int_equal(config->clients.unnamed, CONFIG_UNNAMED_ALLOW);
+	assert_int_equal(config->clients.pacing, CONFIG_PACING_SOCKET);
 	assert_int_equal(config->clients.limit_count, 0);
 	config_free(config);
 }
