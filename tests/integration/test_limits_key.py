@@ -63,7 +63,8 @@ def test_key(new_door, operator, consul):
         assert up.recv(1000)
 
 
-@pytest.mark.parametrize("value", ["", "garbage: [", "{}\n---\n{}", '{"listeners": []}', "[1]", "x" * 400000])
+@pytest.mark.parametrize("value", ["", "garbage: [", "{}\n---\n{}", '{"listeners": []}', "[1]",
+                                   pytest.param("x" * 400000, id="long")])
 def test_values_that_are_none(new_door, operator, consul, value):
     consul.put(KEY, value)
     door = new_door(process={"top": {**operator.process()["top"], "clients": FILE,

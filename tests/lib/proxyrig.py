@@ -82,11 +82,16 @@ def landlock_abi():
     return max(0, ctypes.CDLL(None).syscall(_SYS_LANDLOCK_CREATE_RULESET, None, 0, 1))
 
 
+_given = set()
+
+
 def free_port():
-    """Below the range of outgoing connections, so that none of ours can sit on it."""
-    for port in random.sample(range(12000, 30000), 200):
+    """Below the range of outgoing connections, so that none of ours can sit on it; and none twice, because whoever
+    has got one may not listen yet."""
+    for port in random.sample(sorted(set(range(12000, 30000)) - _given), 200):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
     raise AssertionError("no free port")
 
