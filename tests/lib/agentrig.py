@@ -46,6 +46,7 @@ def check_pair(directory):
 class Agent:
     """`certificates`: dictionaries of the configuration; `top`: more keys beside them. The configuration may be changed
     between starts (`config`). `before_exec` is called in the new process."""
+    binary = BINARY
 
     def __init__(self, folder, certificates, before_exec=None, **top):
         self.folder = pathlib.Path(folder)
@@ -71,7 +72,7 @@ class Agent:
             self._hook()
 
     def _command(self, *options):
-        return [BINARY, "agent", "-c", str(self.write_config()), *options]
+        return [self.binary, "agent", "-c", str(self.write_config()), *options]
 
     def once(self, code=0, deadline="60s"):
         """Runs to its end; the exit code is checked."""
