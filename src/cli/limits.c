@@ -248,6 +248,28 @@ static int take_name(struct admin_client *client, int argc, char **argv)
 	return ADMIN_GO_ON;
 }
 
+/* An order about a client or a group; prints `done`, or with NULL the orders that are in force. */
+static int order(struct admin_client *client, const char *path, const struct cli_verb *verb,
+		 int argc, char **argv, const char *const *own, const char *done)
+{
+	int code = begin(client, path, verb, argc, argv, own);
+	json_t *answer;
+
+	if (code == ADMIN_GO_ON)
+		code = take_name(client, argc, argv);
+	if (code != ADMIN_GO_ON)
+		return code;
+	code = admin_client_ask(client, true, &answer);
+	if (code != CLI_OK)
+		return code;
+	if (!client->json && done)
+		puts(done);
+	else if (!client->json)
+		print_orders(answer);
+	json_decref(answer);
+	return cli_finish(CLI_OK);
+}
+
 static int set(const struct cli_verb *verb, int argc, char **argv)
 {
 	static const char *const own[] = { "group",
@@ -259,40 +281,17 @@ static int set(const struct cli_verb *verb, int argc, char **argv)
 					   "for",
 					   NULL };
 	struct admin_client client = { .command = "sallyport limits set" };
-	int code = begin(&client, "/v1/limits", verb, argc, argv, own);
-	json_t *answer;
 
-	if (code == ADMIN_GO_ON)
-		code = take_name(&client, argc, argv);
-	if (code != ADMIN_GO_ON)
-		return code;
-	code = admin_client_ask(&client, true, &answer);
-	if (code != CLI_OK)
-		return code;
-	if (!client.json)
-		print_orders(answer);
-	json_decref(answer);
-	return cli_finish(CLI_OK);
+	return order(&client, "/v1/limits", verb, argc, argv, own, NULL);
 }
 
 static int clear(const struct cli_verb *verb, int argc, char **argv)
 {
 	static const char *const own[] = { "group", NULL };
 	struct admin_client client = { .command = "sallyport limits clear" };
-	int code = begin(&client, "/v1/limits/clear", verb, argc, argv, own);
-	json_t *answer;
 
-	if (code == ADMIN_GO_ON)
-		code = take_name(&client, argc, argv);
-	if (code != ADMIN_GO_ON)
-		return code;
-	code = admin_client_ask(&client, true, &answer);
-	if (code != CLI_OK)
-		return code;
-	if (!client.json)
-		puts("cleared: the configuration's limits again");
-	json_decref(answer);
-	return cli_finish(CLI_OK);
+	return order(&client, "/v1/limits/clear", verb, argc, argv, own,
+		     "cleared: the configuration's limits again");
 }
 
 int cli_limits(const struct cli_verb *verb, int argc, char **argv)
