@@ -133,15 +133,15 @@ static int set_expected_name(SSL_CTX *ctx, const char *name, struct err_text *er
 	return 0;
 }
 
-static int set_verification(SSL_CTX *ctx, const struct tls_context_params *params,
+static int set_verification(struct tls_context *context, const struct tls_context_params *params,
 			    struct err_text *err)
 {
-	X509_STORE *store;
-	int r = material_load_roots(params, &store, err);
+	SSL_CTX *ctx = context->ssl_ctx;
+	int r = roots_get(params, &context->roots, err);
 
 	if (r)
 		return r;
-	SSL_CTX_set_cert_store(ctx, store); /* takes it over */
+	SSL_CTX_set1_cert_store(ctx, roots_store(context->roots));
 	SSL_CTX_set_verify_depth(ctx, CERTIFICATE_DEPTH_MAX);
 	if (!SSL_CTX_set_purpose(ctx, params->is_server ? X509_PURPOSE_SSL_CLIENT
 							: X509_PURPOSE_SSL_SERVER))
@@ -200,7 +200,7 @@ static int fill(struct tls_context *context, const struct tls_context_params *pa
 	if (!r)
 		r = material_load_own(context->ssl_ctx, params, err);
 	if (!r)
-		r = set_verification(context->ssl_ctx, params, err);
+		r = set_verification(context, params, err);
 	if (!r)
 		r = set_alpn(context, params, err);
 	if (!r)
@@ -242,6 +242,7 @@ void tls_context_unref(struct tls_context *context)
 	if (!context || __atomic_sub_fetch(&context->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	SSL_CTX_free(context->ssl_ctx);
+	roots_unref(context->roots);
 	verified_free(context->verified);
 	free(context->server_name);
 	free(context);

@@ -10,6 +10,7 @@
 
 #include "limits/limits.h"
 #include "tls/context.h"
+#include "tls/roots.h"
 #include "tls/verified.h"
 
 #define ALPN_NAME_BYTES_MAX 31 /* so that it fits in struct tls_handshake_summary */
@@ -22,6 +23,7 @@ struct tls_context {
 	char *server_name;			/* NULL: none */
 	uint8_t alpn_wire[ALPN_WIRE_BYTES_MAX]; /* RFC 7301 ProtocolNameList, no outer length */
 	size_t alpn_wire_bytes;
+	struct roots *roots;
 	struct verified *verified;
 };
 

@@ -17,8 +17,7 @@
 #include "limits/limits.h"
 #include "tls/pem.h"
 
-#define DATE_BYTES   32
-#define ISSUERS_NAME "the issuers' roots"
+#define DATE_BYTES 32
 
 static void free_stack(STACK_OF(X509) * *stack)
 {
@@ -36,14 +35,6 @@ static void free_key(EVP_PKEY **key)
 static int as_fault(int r, enum tls_context_fault fault)
 {
 	return r == PEM_FAULT ? (int)fault : r;
-}
-
-static const char *crypto_reason(void)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
-
-	ERR_clear_error();
-	return reason ? reason : "unknown reason";
 }
 
 static const char *date_of(const ASN1_TIME *time, char ret[DATE_BYTES])
@@ -105,7 +96,7 @@ static int use_leaf(SSL_CTX *ctx, const struct tls_context_params *params, X509 
 			       params->certificate_file, params->is_server ? "server" : "client");
 	if (SSL_CTX_use_certificate(ctx, leaf) != 1)
 		return err_set(err, TLS_CONTEXT_FAULT_CERTIFICATE, "%s: %s",
-			       params->certificate_file, crypto_reason());
+			       params->certificate_file, pem_crypto_reason());
 	return 0;
 }
 
@@ -121,7 +112,7 @@ static int use_chain(SSL_CTX *ctx, const struct tls_context_params *params, STAC
 		if (!SSL_CTX_add1_chain_cert(ctx, certificate))
 			return err_set(err, TLS_CONTEXT_FAULT_CERTIFICATE,
 				       "%s: certificate number %d: %s", params->certificate_file,
-				       i + 1, crypto_reason());
+				       i + 1, pem_crypto_reason());
 	}
 	return 0;
 }
@@ -148,7 +139,7 @@ static int use_key(SSL_CTX *ctx, const struct tls_context_params *params, const 
 			       params->key_file);
 	if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
 		return err_set(err, TLS_CONTEXT_FAULT_KEY, "%s: %s", params->key_file,
-			       crypto_reason());
+			       pem_crypto_reason());
 	return 0;
 }
 
@@ -185,59 +176,4 @@ int material_load_own(SSL_CTX *ctx, const struct tls_context_params *params, str
 	if (!r)
 		r = use_key(ctx, params, sk_X509_value(chain, 0), err);
 	return r;
-}
-
-/* Adds one file's certificates, or those of `pem`; *roots counts those that can end a chain. */
-static int add_roots(X509_STORE *store, const char *file, const char *pem, size_t *total,
-		     size_t *roots, struct err_text *err)
-{
-	cleanup_stack STACK_OF(X509) *certificates = NULL;
-	size_t max = ROOTS_MAX - *total;
-	int r = pem ? pem_parse_certificates(file, pem, strlen(pem), max, &certificates, err)
-		    : pem_load_certificates(file, max, &certificates, err);
-
-	r = as_fault(r, TLS_CONTEXT_FAULT_ROOTS);
-
-	if (r)
-		return r;
-	for (int i = 0; i < sk_X509_num(certificates); i++) {
-		X509 *certificate = sk_X509_value(certificates, i);
-
-		if (!X509_STORE_add_cert(store, certificate))
-			return err_set(err, TLS_CONTEXT_FAULT_ROOTS,
-				       "%s: certificate number %d: %s", file, i + 1,
-				       crypto_reason());
-		*roots += is_self_signed(certificate);
-	}
-	*total += (size_t)sk_X509_num(certificates);
-	return 0;
-}
-
-int material_load_roots(const struct tls_context_params *params, X509_STORE **ret,
-			struct err_text *err)
-{
-	X509_STORE *store = X509_STORE_new();
-	size_t total = 0, roots = 0;
-	int r = 0;
-
-	if (!store)
-		return -ENOMEM;
-	if (!params->root_file_count && !params->roots_pem)
-		r = err_set(err, TLS_CONTEXT_FAULT_ROOTS, "no file of trusted roots is given");
-	for (size_t i = 0; !r && i < params->root_file_count; i++)
-		r = add_roots(store, params->root_files[i], NULL, &total, &roots, err);
-	if (!r && params->roots_pem)
-		r = add_roots(store, ISSUERS_NAME, params->roots_pem, &total, &roots, err);
-	/* Intermediates are welcome beside their root, for peers that do not send them; alone they
-	 * end no chain, and nobody would ever be let in. */
-	if (!r && !roots)
-		r = err_set(err, TLS_CONTEXT_FAULT_ROOTS,
-			    "%s: holds no root (no self-signed certificate)",
-			    params->root_file_count ? params->root_files[0] : ISSUERS_NAME);
-	if (r) {
-		X509_STORE_free(store);
-		return r;
-	}
-	*ret = store;
-	return 0;
 }

@@ -19,22 +19,16 @@
 #include "base/util.h"
 #include "limits/limits.h"
 
-struct contents {
-	uint8_t *bytes;
-	size_t len;
-	mode_t mode;
-};
-
-static void contents_fini(struct contents *c)
+void pem_file_fini(struct pem_file *file)
 {
-	if (c->bytes)
-		secret_wipe(c->bytes, c->len);
-	free(c->bytes);
+	if (file->bytes)
+		secret_wipe(file->bytes, file->len);
+	free(file->bytes);
 }
 
-#define cleanup_contents __attribute__((cleanup(contents_fini)))
+#define cleanup_file __attribute__((cleanup(pem_file_fini)))
 
-static int read_all(int fd, size_t room, struct contents *ret)
+static int read_all(int fd, size_t room, struct pem_file *ret)
 {
 	while (ret->len < room) {
 		ssize_t n = read(fd, ret->bytes + ret->len, room - ret->len);
@@ -50,7 +44,7 @@ static int read_all(int fd, size_t room, struct contents *ret)
 	return 0;
 }
 
-static int load(const char *file, struct contents *ret, struct err_text *err)
+int pem_read_file(const char *file, struct pem_file *ret, struct err_text *err)
 {
 	cleanup_close int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
@@ -79,8 +73,7 @@ static int load(const char *file, struct contents *ret, struct err_text *err)
 	return 0;
 }
 
-/* The oldest entry of libcrypto's queue as text; the queue is empty afterwards. */
-static const char *crypto_reason(void)
+const char *pem_crypto_reason(void)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_error());
 
@@ -112,7 +105,7 @@ static int read_certificates(const char *file, BIO *bio, size_t max, STACK_OF(X5
 		}
 		if (!certificate)
 			return err_set(err, PEM_FAULT, "%s: certificate number %d: %s", file,
-				       count + 1, crypto_reason());
+				       count + 1, pem_crypto_reason());
 		if ((size_t)count == max) {
 			X509_free(certificate);
 			return err_set(err, PEM_FAULT, "%s: more than %zu certificates", file, max);
@@ -145,8 +138,8 @@ int pem_parse_certificates(const char *name, const char *pem, size_t bytes, size
 
 int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret, struct err_text *err)
 {
-	cleanup_contents struct contents contents = { 0 };
-	int r = load(file, &contents, err);
+	cleanup_file struct pem_file contents = { 0 };
+	int r = pem_read_file(file, &contents, err);
 
 	return r ? r
 		 : pem_parse_certificates(file, (const char *)contents.bytes, contents.len, max,
@@ -181,7 +174,7 @@ int pem_parse_key(const char *name, const char *pem, size_t bytes, EVP_PKEY **re
 	}
 	if (!key)
 		return err_set(err, PEM_FAULT, "%s: holds no PEM private key (%s)", name,
-			       crypto_reason());
+			       pem_crypto_reason());
 	ERR_clear_error();
 	*ret = key;
 	return 0;
@@ -189,8 +182,8 @@ int pem_parse_key(const char *name, const char *pem, size_t bytes, EVP_PKEY **re
 
 int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err)
 {
-	cleanup_contents struct contents contents = { 0 };
-	int r = load(file, &contents, err);
+	cleanup_file struct pem_file contents = { 0 };
+	int r = pem_read_file(file, &contents, err);
 
 	if (r)
 		return r;

@@ -6,6 +6,10 @@
 #ifndef SALLYPORT_TLS_PEM_H
 #define SALLYPORT_TLS_PEM_H
 
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
@@ -13,6 +17,17 @@
 
 /* A file that is wrong, as against -errno for a machine that is out of something. */
 #define PEM_FAULT 1
+
+struct pem_file {
+	uint8_t *bytes;
+	size_t len;
+	mode_t mode;
+};
+
+/* All of a regular file that is neither empty nor larger than PEM_FILE_BYTES_MAX; `ret` is zeroes
+ * before, and for pem_file_fini() whatever comes back: 0, PEM_FAULT or -ENOMEM. */
+int pem_read_file(const char *file, struct pem_file *ret, struct err_text *err);
+void pem_file_fini(struct pem_file *file); /* wipes the bytes */
 
 /* All certificates of the file in its order, at least one and at most `max`. Owned by the caller.
  * 0, PEM_FAULT or -ENOMEM. */
@@ -26,5 +41,8 @@ int pem_parse_certificates(const char *name, const char *pem, size_t bytes, size
 int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err);
 int pem_parse_key(const char *name, const char *pem, size_t bytes, EVP_PKEY **ret,
 		  struct err_text *err);
+
+/* The oldest entry of libcrypto's queue of errors as text; the queue is empty afterwards. */
+const char *pem_crypto_reason(void);
 
 #endif

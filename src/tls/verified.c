@@ -4,7 +4,8 @@
  * same client came last; this remembers it. What makes that safe:
  *
  * - It belongs to one context, whose roots never change: other roots, or any other change of the
- *   configuration, are another context with an empty table.
+ *   configuration, are another context with an empty table. Contexts may share their roots
+ *   (roots.h), never this.
  * - The key is a SHA-256 of the exact bytes of all certificates that were sent and of the
  *   parameters of the verification. Nobody can make two lists with one key.
  * - Only success is kept, and only of a peer that went on to prove that it has the private key:
