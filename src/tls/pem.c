@@ -88,15 +88,34 @@ static bool at_end(void)
 	return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
 }
 
-static int read_certificates(const char *file, BIO *bio, size_t max, STACK_OF(X509) * certificates,
-			     struct err_text *err)
+struct maker {
+	X509 *(*make)(const uint8_t *der, long der_bytes, void *arg);
+	void *arg;
+};
+
+/* NULL: the reason, or the end, is in libcrypto's queue. */
+static X509 *next_certificate(BIO *bio, const struct maker *maker)
+{
+	unsigned char *der = NULL;
+	long bytes;
+	X509 *certificate;
+
+	if (!PEM_bytes_read_bio(&der, &bytes, NULL, PEM_STRING_X509, bio, NULL, NULL))
+		return NULL;
+	certificate = maker->make(der, bytes, maker->arg);
+	OPENSSL_free(der);
+	return certificate;
+}
+
+static int read_certificates(const char *file, BIO *bio, size_t max, const struct maker *maker,
+			     STACK_OF(X509) * certificates, struct err_text *err)
 {
 	for (;;) {
 		X509 *certificate;
 		int count = sk_X509_num(certificates);
 
 		ERR_clear_error();
-		certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+		certificate = next_certificate(bio, maker);
 		if (!certificate && at_end() && count > 0)
 			break;
 		if (!certificate && at_end()) {
@@ -119,12 +138,14 @@ static int read_certificates(const char *file, BIO *bio, size_t max, STACK_OF(X5
 	return 0;
 }
 
-int pem_parse_certificates(const char *name, const char *pem, size_t bytes, size_t max,
-			   STACK_OF(X509) * *ret, struct err_text *err)
+int pem_parse_certificates_by(const char *name, const char *pem, size_t bytes, size_t max,
+			      X509 *(*make)(const uint8_t *der, long der_bytes, void *arg),
+			      void *arg, STACK_OF(X509) * *ret, struct err_text *err)
 {
+	const struct maker maker = { make, arg };
 	STACK_OF(X509) *certificates = sk_X509_new_null();
 	BIO *bio = bytes <= PEM_FILE_BYTES_MAX ? BIO_new_mem_buf(pem, (int)bytes) : NULL;
-	int r = bio && certificates ? read_certificates(name, bio, max, certificates, err)
+	int r = bio && certificates ? read_certificates(name, bio, max, &maker, certificates, err)
 				    : -ENOMEM;
 
 	BIO_free(bio);
@@ -134,6 +155,17 @@ int pem_parse_certificates(const char *name, const char *pem, size_t bytes, size
 	}
 	*ret = certificates;
 	return 0;
+}
+
+static X509 *parse(const uint8_t *der, long der_bytes, void *arg)
+{
+	return d2i_X509(NULL, &der, der_bytes);
+}
+
+int pem_parse_certificates(const char *name, const char *pem, size_t bytes, size_t max,
+			   STACK_OF(X509) * *ret, struct err_text *err)
+{
+	return pem_parse_certificates_by(name, pem, bytes, max, parse, NULL, ret, err);
 }
 
 int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret, struct err_text *err)

@@ -36,6 +36,11 @@ int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret,
 /* The same of PEM text that is called `name` in messages. */
 int pem_parse_certificates(const char *name, const char *pem, size_t bytes, size_t max,
 			   STACK_OF(X509) * *ret, struct err_text *err);
+/* The same, with what makes a certificate (a reference) of its DER; NULL: libcrypto's queue says
+ * why not. */
+int pem_parse_certificates_by(const char *name, const char *pem, size_t bytes, size_t max,
+			      X509 *(*make)(const uint8_t *der, long der_bytes, void *arg),
+			      void *arg, STACK_OF(X509) * *ret, struct err_text *err);
 /* The first private key of a file that nobody but its owner may touch. Never asks for a password.
  */
 int pem_load_key(const char *file, EVP_PKEY **ret, struct err_text *err);

@@ -4,7 +4,9 @@
  * new snapshot (a renewed certificate, a rule) has nearly always the roots of the one before it, as
  * have listeners of one another. So those that are in use are found by a SHA-256 of all the bytes
  * that they were made of, and shared. The bytes that are hashed are those that are parsed: they are
- * read once. Only what was found good is in the list, and it leaves it with its last user.
+ * read once. Only what was found good is in the list, and it leaves it with its last user. Where
+ * the bytes differ, certificates that are the same are taken, by their own SHA-256, from sets that
+ * were used last: what changes is one root of many.
  *
  * What a set of roots is for (purpose, names, depth) is the context's, not the set's. A set never
  * changes after it was made: libcrypto has a lock for those who look something up in it.
@@ -26,15 +28,30 @@
 
 #define ISSUERS_NAME "the issuers' roots"
 
+#define RECENT_MAX 8 /* sets that a new one takes certificates from */
+
+struct member {
+	uint8_t digest[SHA256_BYTES]; /* of its DER */
+	X509 *certificate;	      /* the store's */
+};
+
 struct roots {
 	struct list_node node;
 	unsigned int refs; /* under the mutex */
 	uint8_t digest[SHA256_BYTES];
 	X509_STORE *store;
+	struct member *members; /* in order of their digests */
+	size_t count;
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct list_node in_use = { &in_use, &in_use };
+static struct list_node in_use = { &in_use, &in_use }; /* who was asked for last is the last */
+
+/* References to those that were used last. */
+struct recent {
+	struct roots *sets[RECENT_MAX];
+	size_t count;
+};
 
 /* One file, or the text that came from elsewhere. */
 struct piece {
@@ -107,20 +124,44 @@ static int digest_pieces(const struct pieces *pieces, uint8_t ret[SHA256_BYTES])
 	return ok && EVP_DigestFinal_ex(hash, ret, NULL) ? 0 : -ENOMEM;
 }
 
+static int by_digest(const void *a, const void *b)
+{
+	return memcmp(((const struct member *)a)->digest, ((const struct member *)b)->digest,
+		      SHA256_BYTES);
+}
+
+/* The certificate of these bytes; parsed, if nobody has it. */
+static X509 *make_certificate(const uint8_t *der, long der_bytes, void *arg)
+{
+	const struct recent *recent = arg;
+	const struct member *found = NULL;
+	struct member key;
+
+	if (recent->count &&
+	    !EVP_Digest(der, (size_t)der_bytes, key.digest, NULL, EVP_sha256(), NULL))
+		return NULL;
+	for (size_t i = 0; i < recent->count && !found; i++)
+		found = bsearch(&key, recent->sets[i]->members, recent->sets[i]->count, sizeof(key),
+				by_digest);
+	if (!found)
+		return d2i_X509(NULL, &der, der_bytes);
+	return X509_up_ref(found->certificate) ? found->certificate : NULL;
+}
+
 static void free_stack(STACK_OF(X509) * *stack)
 {
 	sk_X509_pop_free(*stack, X509_free);
 }
 
 /* Adds one piece's certificates; *roots counts those that can end a chain. */
-static int add_piece(X509_STORE *store, const struct piece *piece, size_t *total, size_t *roots,
-		     struct err_text *err)
+static int add_piece(X509_STORE *store, const struct piece *piece, struct recent *recent,
+		     size_t *total, size_t *roots, struct err_text *err)
 {
 	__attribute__((cleanup(free_stack))) STACK_OF(X509) *certificates = NULL;
 	size_t len;
 	const char *bytes = bytes_of(piece, &len);
-	int r = pem_parse_certificates(piece->name, bytes, len, ROOTS_MAX - *total, &certificates,
-				       err);
+	int r = pem_parse_certificates_by(piece->name, bytes, len, ROOTS_MAX - *total,
+					  make_certificate, recent, &certificates, err);
 
 	if (r)
 		return r;
@@ -136,13 +177,14 @@ static int add_piece(X509_STORE *store, const struct piece *piece, size_t *total
 	return 0;
 }
 
-static int fill(X509_STORE *store, const struct pieces *pieces, struct err_text *err)
+static int fill(X509_STORE *store, const struct pieces *pieces, struct recent *recent,
+		struct err_text *err)
 {
 	size_t total = 0, roots = 0;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < pieces->count; i++)
-		r = add_piece(store, &pieces->items[i], &total, &roots, err);
+		r = add_piece(store, &pieces->items[i], recent, &total, &roots, err);
 	/* Intermediates are welcome beside their root, for peers that do not send them; alone they
 	 * end no chain, and nobody would ever be let in. */
 	if (!r && !roots)
@@ -151,26 +193,70 @@ static int fill(X509_STORE *store, const struct pieces *pieces, struct err_text 
 	return r;
 }
 
-static struct roots *find(const uint8_t digest[SHA256_BYTES])
+/* For those that come later. */
+static int note_members(struct roots *roots)
 {
-	struct list_node *it, *next;
-	struct roots *found = NULL;
+	__attribute__((cleanup(free_stack))) STACK_OF(X509) *all =
+		X509_STORE_get1_all_certs(roots -> store);
+	size_t count = all ? (size_t)sk_X509_num(all) : 0;
 
-	pthread_mutex_lock(&mutex);
-	list_for_each_safe (it, next, &in_use) {
+	roots->members = all ? calloc(count, sizeof(*roots->members)) : NULL;
+	if (!roots->members)
+		return -ENOMEM;
+	for (; roots->count < count; roots->count++) {
+		struct member *member = &roots->members[roots->count];
+
+		member->certificate = sk_X509_value(all, (int)roots->count);
+		if (!X509_digest(member->certificate, EVP_sha256(), member->digest, NULL))
+			return -ENOMEM;
+	}
+	qsort(roots->members, count, sizeof(*roots->members), by_digest);
+	return 0;
+}
+
+static void recent_fini(struct recent *recent)
+{
+	for (size_t i = 0; i < recent->count; i++)
+		roots_unref(recent->sets[i]);
+}
+
+#define cleanup_recent __attribute__((cleanup(recent_fini)))
+
+/* Under the mutex. */
+static struct roots *search(const uint8_t digest[SHA256_BYTES])
+{
+	for (struct list_node *it = in_use.prev; it != &in_use; it = it->prev) {
 		struct roots *roots = container_of(it, struct roots, node);
 
-		if (!found && !memcmp(roots->digest, digest, SHA256_BYTES)) {
-			found = roots;
-			found->refs++;
-		}
+		if (!memcmp(roots->digest, digest, SHA256_BYTES))
+			return roots;
+	}
+	return NULL;
+}
+
+/* A reference, or NULL and where else to look for certificates. */
+static struct roots *find(const uint8_t digest[SHA256_BYTES], struct recent *ret)
+{
+	struct list_node *it;
+	struct roots *found;
+
+	pthread_mutex_lock(&mutex);
+	found = search(digest);
+	if (found) {
+		found->refs++;
+		list_remove(&found->node);
+		list_append(&in_use, &found->node);
+	}
+	for (it = in_use.prev; !found && it != &in_use && ret->count < RECENT_MAX; it = it->prev) {
+		ret->sets[ret->count] = container_of(it, struct roots, node);
+		ret->sets[ret->count++]->refs++;
 	}
 	pthread_mutex_unlock(&mutex);
 	return found;
 }
 
-static int make(const struct pieces *pieces, const uint8_t digest[SHA256_BYTES], struct roots **ret,
-		struct err_text *err)
+static int make(const struct pieces *pieces, const uint8_t digest[SHA256_BYTES],
+		struct recent *recent, struct roots **ret, struct err_text *err)
 {
 	struct roots *roots = calloc(1, sizeof(*roots));
 	int r;
@@ -181,7 +267,9 @@ static int make(const struct pieces *pieces, const uint8_t digest[SHA256_BYTES],
 	roots->refs = 1;
 	memcpy(roots->digest, digest, SHA256_BYTES);
 	roots->store = X509_STORE_new();
-	r = roots->store ? fill(roots->store, pieces, err) : -ENOMEM;
+	r = roots->store ? fill(roots->store, pieces, recent, err) : -ENOMEM;
+	if (!r)
+		r = note_members(roots);
 	if (r) {
 		roots_unref(roots);
 		return r;
@@ -197,14 +285,19 @@ static int make(const struct pieces *pieces, const uint8_t digest[SHA256_BYTES],
 int roots_get(const struct tls_context_params *params, struct roots **ret, struct err_text *err)
 {
 	cleanup_pieces struct pieces pieces = { 0 };
+	cleanup_recent struct recent recent = { .count = 0 };
 	uint8_t digest[SHA256_BYTES];
 	int r = read_pieces(params, &pieces, err);
 
 	if (!r)
 		r = digest_pieces(&pieces, digest);
 	if (!r) {
-		*ret = find(digest);
-		r = *ret ? 0 : make(&pieces, digest, ret, err);
+		struct roots *found = find(digest, &recent);
+
+		if (found)
+			*ret = found;
+		else
+			r = make(&pieces, digest, &recent, ret, err);
 	}
 	return r == PEM_FAULT ? TLS_CONTEXT_FAULT_ROOTS : r;
 }
@@ -223,6 +316,7 @@ void roots_unref(struct roots *roots)
 	if (!last)
 		return;
 	X509_STORE_free(roots->store);
+	free(roots->members);
 	free(roots);
 }
 

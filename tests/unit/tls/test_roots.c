@@ -142,6 +142,36 @@ static void test_other_bytes(void **state)
 		roots_unref(sets[i]);
 }
 
+static X509 *certificate_of(const struct roots *roots, const struct pki_cert *cert)
+{
+	STACK_OF(X509) *all = X509_STORE_get1_all_certs(roots_store(roots));
+	X509 *found = NULL;
+
+	for (int i = 0; i < sk_X509_num(all); i++)
+		if (!X509_cmp(sk_X509_value(all, i), cert->x509))
+			found = sk_X509_value(all, i);
+	sk_X509_pop_free(all, X509_free);
+	return found;
+}
+
+/* One that is in both is parsed once, and outlives the set that it came with. */
+static void test_sets_have_certificates_in_common(void **state)
+{
+	struct roots *first = get(file_of("a.crt", &one, &middle), NULL, NULL);
+	struct roots *other = get(file_of("b.crt", &two, NULL), NULL, NULL);
+	struct roots *both = get(file_of("c.crt", &two, &one), NULL, NULL);
+
+	assert_non_null(certificate_of(both, &one));
+	assert_ptr_equal(certificate_of(both, &one), certificate_of(first, &one));
+	assert_ptr_equal(certificate_of(both, &two), certificate_of(other, &two));
+	assert_null(certificate_of(both, &middle));
+	roots_unref(first);
+	roots_unref(other);
+	assert_true(trusts(both, &middle));
+	assert_true(trusts(both, &two));
+	roots_unref(both);
+}
+
 /* What a file said before counts for nothing, not even while somebody has it. */
 static void test_a_file_changes(void **state)
 {
@@ -207,8 +237,11 @@ static void test_many_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_other_bytes),
-		cmocka_unit_test(test_a_file_changes), cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_same_bytes),
+		cmocka_unit_test(test_other_bytes),
+		cmocka_unit_test(test_sets_have_certificates_in_common),
+		cmocka_unit_test(test_a_file_changes),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_many_threads),
 	};
 
