@@ -132,6 +132,7 @@ static int start(struct agent *agent, struct err_text *err)
 		r = start_control(agent, err);
 	agent->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	agent->look_ns = clock_monotonic_ns();
+	agent_trim();
 	agent_trim_later(agent);
 	if (r == 0 && !agent->options->once)
 		r = agent_servers_start(agent, err);

@@ -103,9 +103,11 @@ uint64_t agent_watch_turn(struct agent *agent, uint64_t now_ns);
 
 /* --- agent_trim.c --- */
 
+/* Gives memory back at once. */
+void agent_trim(void);
 /* There has been work: what it needed is given back when it is quiet again. */
 void agent_trim_later(struct agent *agent);
-/* Gives it back, if it is time; when to be called again. */
+/* The same, if it is time; when to be called again. */
 uint64_t agent_trim_turn(struct agent *agent, uint64_t now_ns);
 
 /* --- agent_audit.c --- */

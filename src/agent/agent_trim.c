@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An agent sleeps nearly all of its life, often beside many others on a host. When it has been
- * quiet for a moment it gives back what starting, or issuing, took: free heap, and the pages of
- * program and libraries, which are read-only and come back from the page cache when they are
- * touched. Main thread.
+ * An agent sleeps nearly all of its life, often beside many others on a host. It gives back what
+ * starting took as soon as it has started, because linking with so many libraries touches more of
+ * them than it will ever use, and what issuing took when it has been quiet for a moment: free heap,
+ * and the pages of program and libraries, which are read-only and come back from the page cache
+ * when they are touched. Main thread.
  */
 #include <link.h>
 #include <malloc.h>
@@ -40,6 +41,12 @@ static int drop_segments(struct dl_phdr_info *object, size_t size, void *arg)
 	return 0;
 }
 
+void agent_trim(void)
+{
+	malloc_trim(0);
+	dl_iterate_phdr(drop_segments, NULL);
+}
+
 uint64_t agent_trim_turn(struct agent *agent, uint64_t now_ns)
 {
 	if (!agent->trim_ns)
@@ -47,7 +54,6 @@ uint64_t agent_trim_turn(struct agent *agent, uint64_t now_ns)
 	if (now_ns < agent->trim_ns)
 		return agent->trim_ns;
 	agent->trim_ns = 0;
-	malloc_trim(0);
-	dl_iterate_phdr(drop_segments, NULL);
+	agent_trim();
 	return UINT64_MAX;
 }
