@@ -146,11 +146,15 @@ static void log_issued(const struct managed *m, enum control_reason reason)
 /* Issuers date certificates back, short-lived ones too, of whose life that would be a good part. */
 static void set_credential(struct managed *m, struct pki_credential *credential, int64_t issued_at)
 {
+	int64_t until;
+
 	m->issued_at = issued_at;
 	pki_credential_unref(m->credential);
 	m->credential = credential;
 	m->renew_at = renewal_at(MAX(credential->not_before, issued_at), credential->not_after,
 				 &m->control->jitter);
+	until = m->renew_at - control_now();
+	m->renew_ns = clock_monotonic_ns() + (until > 0 ? SECONDS_NS(until) : 0);
 }
 
 /* Others may have come into force while it was being issued. */
@@ -359,15 +363,22 @@ static bool take_order(struct managed *m)
 	return ordered;
 }
 
-/* When it is to be issued next, on the monotonic clock; its reason is in m->reason. */
+/* The clock was set back since: nobody who goes by it would take this one. */
+static bool is_early(const struct managed *m)
+{
+	return m->credential->not_before > control_now() + PKI_AHEAD_SECONDS;
+}
+
+/* When it is to be issued next, on the monotonic clock; its reason is in m->reason. Whichever clock
+ * comes first: that of the day may be set, the other one stands still while the host sleeps. */
 static uint64_t due_of(struct managed *m, uint64_t now_ns)
 {
 	uint64_t due_ns = m->backoff.not_before_ns;
 	int64_t until = m->renew_at - control_now();
 
-	if (!m->credential || m->reason != CONTROL_RENEWED)
+	if (!m->credential || m->reason != CONTROL_RENEWED || until <= 0 || is_early(m))
 		return due_ns;
-	return until <= 0 ? due_ns : MAX(due_ns, now_ns + SECONDS_NS(until));
+	return MAX(due_ns, MIN(m->renew_ns, now_ns + SECONDS_NS(until)));
 }
 
 bool certificates_need_vault(struct control *control, uint64_t now_ns)

@@ -32,6 +32,7 @@ struct managed {
 	char issuer[ISSUER_PATH_BYTES_MAX + 1]; /* mount that it came from; "": not Vault */
 	uint64_t request;	     /* number of what was asked for when it was issued */
 	int64_t issued_at, renew_at; /* seconds since the epoch */
+	uint64_t renew_ns;	     /* renew_at on CLOCK_MONOTONIC, as it was when it came */
 	struct pki_request *pending; /* a request is under way */
 	char pending_issuer[ISSUER_PATH_BYTES_MAX + 1];
 	enum control_reason reason; /* why it will be issued next */

@@ -19,8 +19,6 @@
 #include "limits/limits.h"
 #include "tls/pem.h"
 
-#define AHEAD_SECONDS 300 /* how far an issuer's clock may be before ours */
-
 struct pki_request {
 	EVP_PKEY *key;
 	char *csr;
@@ -239,7 +237,7 @@ static int check_time(X509 *certificate, const char *what, struct err_text *err)
 		pki_time_text(until, text);
 		return err_set(err, PKI_FAULT_TIME, "%s expired at %s", what, text);
 	}
-	if (from > now + AHEAD_SECONDS) {
+	if (from > now + PKI_AHEAD_SECONDS) {
 		pki_time_text(from, text);
 		return err_set(err, PKI_FAULT_TIME,
 			       "%s is not valid before %s: is a clock wrong, ours or the issuer's?",

@@ -13,6 +13,8 @@
 #include "pki/certificate.h"
 #include "pki/key.h"
 
+#define PKI_AHEAD_SECONDS 300 /* how far an issuer's clock may be before ours */
+
 struct pki_request;
 
 /* Makes a key and a signing request for it (`subject`'s usage and days are not asked for). 0, or
