@@ -316,6 +316,7 @@ void control_turn(struct control *control, struct pollfd *fds, size_t fd_count,
 		due_ns = MIN(due_ns, consul_turn(control->limits, now_ns));
 	due_ns = MIN(due_ns, issuers_turn(control, now_ns));
 	due_ns = MIN(due_ns, certificates_turn(control, now_ns));
+	due_ns = MIN(due_ns, kept_turn(control, now_ns));
 	show_circuits(control);
 	http_client_turn(control->http, fds, fd_count, wait_of(due_ns, wait_ms));
 }

@@ -38,6 +38,7 @@ struct managed {
 	enum control_reason reason; /* why it will be issued next */
 	struct backoff backoff;
 	bool loaded;				  /* its event is still to be told */
+	bool unkept;				  /* not on disk, where it belongs */
 	uint8_t digests[2][FILE_DIGEST_BYTES];	  /* source files: as they were last read */
 	bool ordered;				  /* by control_renew(); under the mutex */
 	struct control_certificate_status status; /* under the mutex */
@@ -50,6 +51,7 @@ struct following {
 	bool value_refused;  /* Consul says something else now, which can not be followed */
 	struct trust *trust; /* in force; NULL: none */
 	bool loaded;	     /* its event is still to be told */
+	bool unkept;	     /* not on disk, where it belongs */
 	bool due;	     /* the CAs of `wanted` are to be read */
 	bool reading;
 	char asked[ISSUER_PATH_BYTES_MAX + 1]; /* whose CA is being read */
@@ -71,6 +73,7 @@ struct control {
 	struct managed *managed;
 	size_t managed_count;
 	uint64_t files_ns; /* when files are looked at again */
+	uint64_t keep_ns;  /* when what is not on disk is written again; 0: all is */
 	pthread_mutex_t mutex;
 	struct control_source_status sources[CONTROL_SOURCE_COUNT]; /* under the mutex */
 	struct control_trust_status trust;			    /* under the mutex */
@@ -105,9 +108,11 @@ void issuers_loaded(struct control *control, struct trust *trust);
 void issuers_tell_loaded(struct control *control);
 void issuers_fini(struct control *control);
 
-/* kept.c: on disk, where the configuration says so. Failures are told, and nothing else. */
+/* kept.c: on disk, where the configuration says so. Failures are told, and nothing else; what could
+ * not be saved is tried again until it can. */
 void kept_load(struct control *control);
-int kept_save_certificate(const struct managed *m, struct err_text *err);
-int kept_save_trust(const struct control *control, struct err_text *err);
+int kept_save_certificate(struct managed *m, struct err_text *err);
+int kept_save_trust(struct control *control, struct err_text *err);
+uint64_t kept_turn(struct control *control, uint64_t now_ns); /* when to be called again */
 
 #endif

@@ -3,7 +3,8 @@
  * What is kept on disk (vault.persist), so that a start needs neither Vault nor Consul: a file for
  * each certificate, with its key, its chain and a line that says what it was asked for, and one for
  * the roots. Each is there whole or not at all. What is not good any more is left alone; the next
- * one replaces it. The turning thread, and before it the one that makes it.
+ * one replaces it. What can not be written is tried again. The turning thread, and before it the
+ * one that makes it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "control/control_impl.h"
@@ -23,6 +25,7 @@
 #define TRUST_FILE "trust.json"
 #define HEAD	   "sallyport: issuer="
 #define PATH_BYTES 4400
+#define RETRY_NS   (5 * NSEC_PER_SEC)
 
 static const char *folder(const struct control *control)
 {
@@ -70,7 +73,7 @@ void control_origin(const struct control *control, const char *name, char ret[CO
 	}
 }
 
-int kept_save_certificate(const struct managed *m, struct err_text *err)
+static int write_certificate(const struct managed *m, struct err_text *err)
 {
 	char name[CERTIFICATE_NAME_MAX + 8], head[CONTROL_ORIGIN_BYTES];
 	char *text = NULL;
@@ -89,7 +92,7 @@ int kept_save_certificate(const struct managed *m, struct err_text *err)
 	return r;
 }
 
-int kept_save_trust(const struct control *control, struct err_text *err)
+static int write_trust(const struct control *control, struct err_text *err)
 {
 	const struct trust *trust = control->following.trust;
 	json_t *secondaries = json_array(), *root;
@@ -108,6 +111,64 @@ int kept_save_trust(const struct control *control, struct err_text *err)
 	if (!text)
 		return err_set(err, -ENOMEM, "out of memory");
 	return save(control, TRUST_FILE, 0644, text, err);
+}
+
+/* For who has written one: `failed`, and what comes of it. */
+static void note(struct control *control, bool *unkept, bool failed)
+{
+	*unkept = failed;
+	if (failed)
+		control->keep_ns = clock_monotonic_ns() + RETRY_NS;
+}
+
+int kept_save_certificate(struct managed *m, struct err_text *err)
+{
+	int r = write_certificate(m, err);
+
+	note(m->control, &m->unkept, r < 0);
+	return r;
+}
+
+int kept_save_trust(struct control *control, struct err_text *err)
+{
+	int r = write_trust(control, err);
+
+	note(control, &control->following.unkept, r < 0);
+	return r;
+}
+
+static void tell_kept(struct managed *m)
+{
+	struct control_certificate_status *status = &m->status;
+
+	log_msg(LOG_INFO, "kept", "%s/%s.pem is as it should be", folder(m->control),
+		m->config->name);
+	pthread_mutex_lock(&m->control->mutex);
+	if (status->cause == CAUSE_LOCAL) {
+		status->cause = CAUSE_NONE;
+		status->text.text[0] = 0;
+	}
+	pthread_mutex_unlock(&m->control->mutex);
+}
+
+uint64_t kept_turn(struct control *control, uint64_t now_ns)
+{
+	struct err_text why;
+
+	if (!control->keep_ns)
+		return UINT64_MAX;
+	if (now_ns < control->keep_ns)
+		return control->keep_ns;
+	control->keep_ns = 0;
+	if (control->following.unkept && kept_save_trust(control, &why) == 0)
+		log_msg(LOG_INFO, "kept", "%s/" TRUST_FILE " is as it should be", folder(control));
+	for (size_t i = 0; i < control->managed_count; i++) {
+		struct managed *m = &control->managed[i];
+
+		if (m->unkept && kept_save_certificate(m, &why) == 0)
+			tell_kept(m);
+	}
+	return control->keep_ns ? control->keep_ns : UINT64_MAX;
 }
 
 /* --- reading --- */

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit stream: a record for each connection that is opened, refused or closed, in a file that may
 be renamed, on a disk that may be full; what is lost is told to the record."""
-import ctypes
 import json
 import os
 import pathlib
@@ -13,13 +12,9 @@ import subprocess
 
 import pytest
 from door import plain_connect, reset_or_fin
+from mounts import MS_BIND, in_own_mounts
 from proxyrig import REPO
 from waiting import PATIENCE, wait_until
-
-CLONE_NEWNS = 0x20000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
-libc = ctypes.CDLL(None, use_errno=True)
-
 
 class Trail:
     """An audit file, and what is in it so far."""
@@ -303,25 +298,6 @@ def test_no_start_without(new_door, trail):
         audited(new_door, trail)
     assert "the audit can not be written" in str(failure.value)
     assert "No such file or directory" in str(failure.value)
-
-
-def in_own_mounts(prepare):
-    """For a new process: `prepare(mount)` in a mount namespace of its own, which ends with it."""
-    done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("no mount namespace may be made here: needs root")
-
-    def mount(source, target, kind=None, flags=0, options=None):
-        encode = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
-        if libc.mount(encode[0], encode[1], encode[2], flags, encode[3]):
-            raise OSError(ctypes.get_errno(), "mount " + target)
-
-    def before_exec():
-        if libc.unshare(CLONE_NEWNS):
-            raise OSError(ctypes.get_errno(), "unshare")
-        mount(None, "/", flags=MS_REC | MS_PRIVATE)
-        prepare(mount)
-    return before_exec
 
 
 def test_small_disk(new_door, trail, tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates from a real OpenBao, issuers from a real Consul: first and next certificates, rotation under live
 connections, and every way in which servers have bad days: the proxy goes on with what was good, and says why."""
+import contextlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import pytest
 from consulrig import Consul
 from controlrig import CN, KEY, Fleet, Site, echo, mount, public_key_of, sign, signed
 from faultyhttp import FaultyHttp, Huge
+from mounts import in_own_mounts
 from openbaorig import OpenBao, service_account_token
 from proxyrig import BINARY, REPO, SANITIZED, landlock_abi
 from waiting import wait_until
@@ -119,6 +121,40 @@ def test_folder_that_can_not_be_written(fleet, bao, consul):
     proxy.await_issuer("B")
     assert "kept" in proxy.event("keep_failed", 2)["msg"]
     proxy.event("condition", condition="certificate_not_renewed", state="begins")
+
+
+def fill(path):
+    """Takes what room there is."""
+    with open(path, "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while ballast.write(bytes(1024)):
+            pass
+
+
+def test_full_disk(fleet, bao, consul):
+    """What is new is in force, what was kept stays whole; it is replaced as soon as there is room."""
+    disk = fleet.folder / "disk"
+    disk.mkdir()
+    proxy = fleet.make(bao, consul, persist=str(disk / "kept"))
+    proxy.before_exec = in_own_mounts(lambda mount: mount("tmpfs", str(disk), "tmpfs", options="size=32k"))
+    proxy.expected_errors = {"keep_failed"}
+    proxy.start()
+    proxy.await_issuer("A")
+    kept = pathlib.Path(f"/proc/{proxy.process.pid}/root{disk}/kept")
+    wait_until("both to be kept", lambda: {f.name for f in kept.iterdir()} == {"broker.pem", "trust.json"})
+    before = {f.name: f.read_bytes() for f in kept.iterdir()}
+    fill(kept.parent / "ballast")
+    consul.put_issuers(KEY, mount("b"), mount("a"))
+    proxy.await_issuer("B")
+    assert "No space left on device" in proxy.event("keep_failed", 2)["msg"]
+    proxy.event("condition", condition="certificate_not_renewed", state="begins")
+    assert {f.name: f.read_bytes() for f in kept.iterdir()} == before
+    (kept.parent / "ballast").unlink()
+    proxy.event("kept", 2)
+    proxy.event("condition", condition="certificate_not_renewed", state="over")
+    assert json.loads((kept / "trust.json").read_text())["primary_issuer"] == mount("b")
+    shown = proxy.certificate()
+    assert certs.x509.load_pem_x509_certificate((kept / "broker.pem").read_bytes()) == shown
+    assert len(proxy.lines(event="keep_failed")) == 2, "the same is no news"
 
 
 def test_keys_are_not_written_unless_asked(fleet, bao, consul):

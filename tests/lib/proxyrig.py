@@ -162,7 +162,7 @@ class Proxy:
             self.config[key] = ({**self.config.get(key, {}), **value}
                                 if isinstance(value, dict) else value)
         self._nofile, self._stderr, self._on_log = nofile, stderr, on_log
-        self._hook, self.env = before_exec, {**os.environ, **(env or {})}
+        self.before_exec, self.env = before_exec, {**os.environ, **(env or {})}
         self.pass_fds, self.wrapper = (), []
         self.log_path = self.folder / "log"
         self.expected_errors = set()  # events that a test brings about
@@ -251,8 +251,8 @@ class Proxy:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if self._nofile:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self._nofile, self._nofile))
-        if self._hook:
-            self._hook()
+        if self.before_exec:
+            self.before_exec()
 
     def running(self):
         return self.process is not None and self.process.poll() is None
