@@ -42,6 +42,7 @@ _sallyport_options() {
 		echo "--handshakes-per-second --for --socket --json"
 		;;
 	kill) echo "--cn --issuer --serial --listener --socket --json" ;;
+	renew) echo "--all --socket --json" ;;
 	drain) echo "--at-once --socket --json" ;;
 	log-level) echo "--for --socket --json" ;;
 	esac
@@ -49,7 +50,7 @@ _sallyport_options() {
 }
 
 _sallyport() {
-	local verbs="proxy agent check probe dev status conns limits kill reload upgrade drain log-level help"
+	local verbs="proxy agent check probe dev status conns limits kill reload renew upgrade drain log-level help"
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
 
 	COMPREPLY=()

@@ -10,7 +10,7 @@ function __sallyport_no_verb
     test (count (commandline -opc)) -lt 2
 end
 
-set -l admin agent status conns limits kill reload upgrade drain log-level
+set -l admin agent status conns limits kill reload renew upgrade drain log-level
 set -l filter conns kill
 
 complete -c sallyport -f
@@ -27,6 +27,7 @@ complete -c sallyport -n __sallyport_no_verb -a conns -d 'List the connections o
 complete -c sallyport -n __sallyport_no_verb -a limits -d 'Show who is held back by limits, or change some for a while'
 complete -c sallyport -n __sallyport_no_verb -a kill -d 'End connections of the running proxy'
 complete -c sallyport -n __sallyport_no_verb -a reload -d 'Make the running proxy read its files again'
+complete -c sallyport -n __sallyport_no_verb -a renew -d 'Have certificates of the running proxy issued anew'
 complete -c sallyport -n __sallyport_no_verb -a upgrade -d 'Have a new process take over from the running proxy'
 complete -c sallyport -n __sallyport_no_verb -a drain -d 'Let the running proxy finish and stop'
 complete -c sallyport -n __sallyport_no_verb -a log-level -d 'Show or change what the running proxy logs'
@@ -71,7 +72,8 @@ complete -c sallyport -n '__sallyport_verb limits' -l connections -x -d 'Live co
 complete -c sallyport -n '__sallyport_verb limits' -l connections-per-second -x -d 'New connections'
 complete -c sallyport -n '__sallyport_verb limits' -l handshakes-per-second -x -d 'Handshakes that end well'
 complete -c sallyport -n '__sallyport_verb limits' -l for -x -a '10m 1h' -d 'It ends by itself'
+complete -c sallyport -n '__sallyport_verb renew' -l all -d 'All of them'
 complete -c sallyport -n '__sallyport_verb drain' -l at-once -d 'Live connections end now'
 complete -c sallyport -n '__sallyport_verb log-level' -l for -x -a '10m 1h' -d 'Go back by itself'
 complete -c sallyport -n '__sallyport_verb log-level' -a 'error warning info debug'
-complete -c sallyport -n '__sallyport_verb help' -a 'proxy agent check probe dev status conns limits kill reload upgrade drain log-level help'
+complete -c sallyport -n '__sallyport_verb help' -a 'proxy agent check probe dev status conns limits kill reload renew upgrade drain log-level help'

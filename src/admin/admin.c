@@ -31,6 +31,7 @@ static const struct http_route routes[] = {
 	{ "GET", "/v1/conns", api_conns },
 	{ "POST", "/v1/kill", api_kill },
 	{ "POST", "/v1/reload", api_reload },
+	{ "POST", "/v1/renew", api_renew },
 	{ "POST", "/v1/upgrade", api_upgrade },
 	{ "POST", "/v1/drain", api_drain },
 	{ "GET", "/v1/log-level", api_log_level },

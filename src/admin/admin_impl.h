@@ -36,6 +36,7 @@ void api_status(const struct http_request *request, struct http_answer *answer, 
 void api_conns(const struct http_request *request, struct http_answer *answer, void *arg);
 void api_kill(const struct http_request *request, struct http_answer *answer, void *arg);
 void api_reload(const struct http_request *request, struct http_answer *answer, void *arg);
+void api_renew(const struct http_request *request, struct http_answer *answer, void *arg);
 void api_upgrade(const struct http_request *request, struct http_answer *answer, void *arg);
 void api_drain(const struct http_request *request, struct http_answer *answer, void *arg);
 void api_log_level(const struct http_request *request, struct http_answer *answer, void *arg);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/util.h"
+#include "control/control.h"
 
 #define LEVEL_FOR_MS_MAX ((uint64_t)7 * 86400 * 1000)
 
@@ -27,6 +28,34 @@ void api_reload(const struct http_request *request, struct http_answer *answer, 
 	}
 	answer->content_type = "application/json";
 	fputs("{\"reloaded\":true}\n", answer->body);
+}
+
+void api_renew(const struct http_request *request, struct http_answer *answer, void *arg)
+{
+	const char *name = http_request_query(request, "name");
+	struct admin *admin = arg;
+	struct control *control = proxy_control(admin->proxy);
+	struct log_line line;
+
+	api_log_order(&line, request, "renew");
+	log_str(&line, "certificate", name);
+	log_end(&line);
+	if (!control || !control_certificate_count(control)) {
+		api_fail(answer, 409,
+			 "no listener shows a certificate of the control plane "
+			 "(tls.certificate_from): those of files are renewed by putting new "
+			 "files in their place");
+		return;
+	}
+	if (control_renew(control, name) < 0) {
+		api_fail(answer, 404,
+			 "no listener shows a certificate '%.64s'; 'sallyport "
+			 "status' has their names",
+			 name);
+		return;
+	}
+	answer->content_type = "application/json";
+	fputs("{\"ordered\":true}\n", answer->body);
 }
 
 void api_upgrade(const struct http_request *request, struct http_answer *answer, void *arg)

@@ -6,24 +6,21 @@
 #include "agent/agent.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/util.h"
 #include "cli/admin_client.h"
 #include "cli/cli.h"
+#include "cli/renewal.h"
 #include "cli/report.h"
 #include "cli/table.h"
 
 #define COMMAND		"sallyport agent"
 #define DEADLINE_MS	60000
 #define DEADLINE_MS_MAX (24 * 3600 * 1000ULL)
-#define RENEW_POLL_MS	200
-#define RENEW_NS	(60 * NSEC_PER_SEC)
 
 /* --- run --- */
 
@@ -171,138 +168,20 @@ static int agent_status(const struct cli_verb *verb, int argc, char **argv)
 
 /* --- renew --- */
 
-/* A question of its own, after the first has taken the options. */
-static int ask(const struct admin_client *like, const char *path, json_t **ret)
-{
-	struct admin_client client = *like;
-
-	client.json = false;
-	client.path = strdup(path);
-	return admin_client_ask(&client, false, ret);
-}
-
-/* Of all certificates, or of the one of this name. */
-struct tally {
-	int64_t certificates, directories;
-	int64_t issued, layouts, failures; /* so far */
-};
-
-static struct tally count_up(const json_t *status, const char *name)
-{
-	struct tally tally = { 0 };
-	const json_t *certificate;
-	size_t i;
-
-	json_array_foreach(json_object_get(status, "certificates"), i, certificate)
-	{
-		if (name && strcmp(admin_text(certificate, "name"), name) != 0)
-			continue;
-		tally.certificates++;
-		tally.directories +=
-			(int64_t)json_array_size(json_object_get(certificate, "directories"));
-		tally.issued += admin_number(certificate, "issued");
-		tally.layouts += admin_number(certificate, "layouts");
-		tally.failures += admin_number(certificate, "failures") +
-				  admin_number(certificate, "layout_failures");
-	}
-	return tally;
-}
-
-/* Issued, and laid out in each directory. */
-static bool is_renewed(const struct tally *before, const struct tally *now)
-{
-	return now->issued >= before->issued + before->certificates &&
-	       now->layouts >= before->layouts + before->directories;
-}
-
-/* A source that is out of order: its words, safe for a terminal; NULL if there is none. */
-static char *trouble_of(const json_t *status)
-{
-	const json_t *source;
-	char *text = NULL;
-	size_t i;
-
-	json_array_foreach(json_object_get(status, "sources"), i, source)
-	{
-		const char *error = admin_text(source, "error"),
-			   *cause = admin_text(source, "cause");
-
-		if (!text && cause[0] &&
-		    asprintf(&text, "%s: %s", admin_text(source, "name"),
-			     error[0] ? error : cause) < 0)
-			text = NULL;
-	}
-	return text;
-}
-
-/* Nothing will come of it soon. */
-static int fail_for_now(const struct admin_client *client, const char *trouble)
-{
-	cleanup_free char *safe = table_safe_text(trouble);
-
-	return cli_fail(client->command, "ordered, and done as soon as it can be; now: %s",
-			safe ? safe : "");
-}
-
-static int wait_for_renewal(const struct admin_client *client, const char *name,
-			    const json_t *status_before)
-{
-	const struct tally before = count_up(status_before, name);
-	uint64_t end_ns = clock_monotonic_ns() + RENEW_NS;
-	struct tally now;
-	json_t *status;
-	char *trouble;
-	int code;
-
-	do {
-		code = ask(client, "/v1/agent/status", &status);
-		if (code != CLI_OK)
-			return code;
-		now = count_up(status, name);
-		if (is_renewed(&before, &now) || now.failures > before.failures) {
-			if (!client->json)
-				print_status(status);
-			json_decref(status);
-			return cli_finish(is_renewed(&before, &now) ? CLI_OK : CLI_FAILED);
-		}
-		trouble = trouble_of(status);
-		json_decref(status);
-		if (trouble) {
-			code = fail_for_now(client, trouble);
-			free(trouble);
-			return code;
-		}
-		poll(NULL, 0, RENEW_POLL_MS);
-	} while (clock_monotonic_ns() < end_ns);
-	return cli_fail(client->command, "ordered, but not done yet: 'sallyport agent status'");
-}
-
 static int agent_renew(const struct cli_verb *verb, int argc, char **argv)
 {
 	static const struct option options[] = { ADMIN_OPTIONS_END };
+	static const struct renewal renewal = { .status_path = "/v1/agent/status",
+						.status_verb = "sallyport agent status",
+						.print = print_status };
 	struct admin_client client = { .command = "sallyport agent renew", .of_agent = true };
 	int code = admin_client_init(&client, "/v1/agent/renew", verb, argc, argv, options);
-	json_t *before = NULL, *answer;
-	const char *name;
 
 	if (code != ADMIN_GO_ON)
 		return code;
 	if (optind + 1 < argc)
 		return admin_client_refuse(&client, argv[optind + 1]);
-	name = optind < argc ? argv[optind] : NULL;
-	admin_client_query(&client, "name", name);
-	code = ask(&client, "/v1/agent/status", &before);
-	if (code == CLI_OK) {
-		code = admin_client_ask(&client, true, &answer);
-		if (code == CLI_OK) {
-			json_decref(answer);
-			code = wait_for_renewal(&client, name, before);
-		}
-	} else {
-		admin_client_fini(&client);
-	}
-	json_decref(before);
-	return code;
+	return renewal_order(&renewal, &client, optind < argc ? argv[optind] : NULL);
 }
 
 /* --- the verb --- */

@@ -31,7 +31,8 @@ extern const char cli_help_text[];
 extern const char cli_proxy_help[], cli_agent_help[], cli_check_help[], cli_probe_help[],
 	cli_dev_help[];
 extern const char cli_status_help[], cli_conns_help[], cli_kill_help[], cli_reload_help[],
-	cli_upgrade_help[], cli_drain_help[], cli_log_level_help[], cli_limits_help[];
+	cli_renew_help[], cli_upgrade_help[], cli_drain_help[], cli_log_level_help[],
+	cli_limits_help[];
 
 int cli_proxy(const struct cli_verb *verb, int argc, char **argv);
 int cli_agent(const struct cli_verb *verb, int argc, char **argv);
@@ -42,6 +43,7 @@ int cli_status(const struct cli_verb *verb, int argc, char **argv);
 int cli_conns(const struct cli_verb *verb, int argc, char **argv);
 int cli_kill(const struct cli_verb *verb, int argc, char **argv);
 int cli_reload(const struct cli_verb *verb, int argc, char **argv);
+int cli_renew(const struct cli_verb *verb, int argc, char **argv);
 int cli_upgrade(const struct cli_verb *verb, int argc, char **argv);
 int cli_drain(const struct cli_verb *verb, int argc, char **argv);
 int cli_log_level(const struct cli_verb *verb, int argc, char **argv);

@@ -30,6 +30,7 @@ const char cli_help_text[] =
 	"  limits           who is held back by limits; other limits for a while\n"
 	"  kill             end connections, by number or by certificate\n"
 	"  reload           read configuration, certificates and keys again\n"
+	"  renew            have certificates issued anew, at once\n"
 	"  upgrade          start the program anew; it takes over without refusing anybody\n"
 	"  drain            let live connections finish, then stop\n"
 	"  log-level        show or change what is logged, for a while if you like\n"
@@ -291,6 +292,23 @@ const char cli_upgrade_help[] =
 	"options:\n" ADMIN_OPTIONS_HELP "\n"
 	"exit status: 0 the new process serves; 1 it does not, and nothing has changed; 2 wrong\n"
 	"command line; 3 no proxy answers\n";
+
+const char cli_renew_help[] =
+	"usage: sallyport renew NAME|--all [--socket PATH] [--json]\n"
+	"\n"
+	"Has a certificate of 'certificates' in the configuration issued anew at once, and waits\n"
+	"for it; one whose source is 'files' is read again. New connections get it, live ones are\n"
+	"not touched, and what is good stays if it fails. 'sallyport status' has the names.\n"
+	"Listeners with files of their own have nothing that can be issued: put new files in\n"
+	"their place.\n"
+	"\n"
+	"options:\n"
+	"      --all              all of them\n" ADMIN_OPTIONS_HELP "\n"
+	"exit status: 0 issued; 1 it failed, or is not done yet; 2 wrong command line; 3 no proxy\n"
+	"answers\n"
+	"\n"
+	"example:\n"
+	"  sallyport renew broker\n";
 
 const char cli_drain_help[] =
 	"usage: sallyport drain [--at-once] [--socket PATH] [--json]\n"

@@ -19,6 +19,8 @@ const struct cli_verb cli_verbs[] = {
 	{ "conns", "list the connections of the running proxy", cli_conns_help, cli_conns },
 	{ "kill", "end connections of the running proxy", cli_kill_help, cli_kill },
 	{ "reload", "make the running proxy read its files again", cli_reload_help, cli_reload },
+	{ "renew", "have certificates of the running proxy issued anew", cli_renew_help,
+	  cli_renew },
 	{ "upgrade", "have a new process take over from the running proxy", cli_upgrade_help,
 	  cli_upgrade },
 	{ "drain", "let the running proxy finish and stop", cli_drain_help, cli_drain },

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sallyport reload`, `upgrade`, `drain` and `log-level`: orders to the process as a whole. Main
- * thread. */
+/* `sallyport reload`, `renew`, `upgrade`, `drain` and `log-level`: orders to the process as a
+ * whole. Main thread. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "cli/admin_client.h"
 #include "cli/cli.h"
+#include "cli/renewal.h"
+#include "cli/status.h"
 
 /* More than the proxy gives its successor to begin to serve. */
 #define UPGRADE_MS 90000L
@@ -36,6 +38,37 @@ int cli_reload(const struct cli_verb *verb, int argc, char **argv)
 	if (optind < argc)
 		return admin_client_refuse(&client, argv[optind]);
 	return give_order(&client, "reloaded");
+}
+
+static void print_renewed(const json_t *status)
+{
+	status_print_certificates(json_object_get(status, "certificates"));
+}
+
+int cli_renew(const struct cli_verb *verb, int argc, char **argv)
+{
+	static const struct option options[] = {
+		ADMIN_QUERY_OPTION(0, "all", no_argument),
+		ADMIN_OPTIONS_END,
+	};
+	static const struct renewal renewal = { .status_path = "/v1/status",
+						.status_verb = "sallyport status",
+						.print = print_renewed };
+	struct admin_client client = { .command = "sallyport renew" };
+	int code = admin_client_init(&client, "/v1/renew", verb, argc, argv, options);
+	const char *name;
+
+	if (code != ADMIN_GO_ON)
+		return code;
+	name = optind < argc ? argv[optind++] : NULL;
+	if (optind < argc)
+		return admin_client_refuse(&client, argv[optind]);
+	if (!name != client.has_query) {
+		admin_client_fini(&client);
+		return cli_usage_error(client.command,
+				       "the name of a certificate, or --all, is expected");
+	}
+	return renewal_order(&renewal, &client, name);
 }
 
 int cli_upgrade(const struct cli_verb *verb, int argc, char **argv)

@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "cli/admin_client.h"
 #include "cli/cli.h"
+#include "cli/status.h"
 #include "cli/table.h"
 
 #define COMMAND "sallyport status"
@@ -120,7 +121,7 @@ static void print_sources(const json_t *sources)
 	}
 }
 
-static void print_certificates(const json_t *certificates)
+void status_print_certificates(const json_t *certificates)
 {
 	static const char *const titles[] = { "CERTIFICATE", "CN",	"ISSUER",
 					      "NOT AFTER",   "RENEWAL", "STATE" };
@@ -195,7 +196,7 @@ static void print_status(const json_t *status)
 	json_array_foreach(json_object_get(status, "conditions"), i, condition)
 		print_condition(condition);
 	print_listeners(json_object_get(status, "listeners"));
-	print_certificates(json_object_get(status, "certificates"));
+	status_print_certificates(json_object_get(status, "certificates"));
 	print_sources(json_object_get(status, "sources"));
 	print_trust(json_object_get(status, "trust"));
 	print_first_end(json_object_get(status, "expires_first"));

@@ -13,6 +13,7 @@ import tempfile
 import certs
 import faultyhttp
 import pytest
+from adminrig import Operator, socket_folder
 from consulrig import Consul
 from controlrig import CN, KEY, Fleet, Site, echo, mount, public_key_of, sign, signed
 from faultyhttp import FaultyHttp, Huge
@@ -193,6 +194,38 @@ def test_embedded_ca(fleet, tmp_path):
     line = proxy.event("certificate_issued", cn=CN)
     assert json.loads((folder / "index.jsonl").read_text().splitlines()[-1])["serial"] == line["serial"]
     assert not list(folder.glob("broker*"))
+
+
+def test_renewed_by_order(fleet, tmp_path):
+    """`sallyport renew`: at once; and what is good stays where that fails."""
+    folder = tmp_path / "ca"
+    subprocess.run([BINARY, "dev", "ca", "--dir", folder], check=True, capture_output=True)
+    proxy = fleet.alone({"source": "dev", "dir": str(folder), "common_name": CN, "dns": [CN]}, str(folder / "ca.crt"))
+    with socket_folder() as sockets:
+        operator = Operator(sockets / "admin.sock")
+        proxy.config["admin"] = {"socket": operator.path}
+        proxy.start()
+        first = proxy.event("certificate_issued", reason="first")
+        assert re.search(f"broker +{CN} .* good", operator.run("renew", "broker").stdout)
+        second = proxy.event("certificate_issued", reason="ordered")
+        assert second["serial"] != first["serial"]
+        assert proxy.event("order", order="renew", certificate="broker")["by_uid"] == os.getuid()
+        assert operator.ask("renew", "--all") == {"ordered": True}
+        last = proxy.event("certificate_issued", 2, reason="ordered")
+        assert "no listener shows a certificate 'other'" in operator.run("renew", "other", code=1).stderr
+        for wrong in ([], ["broker", "--all"], ["broker", "other"]):
+            operator.run("renew", *wrong, code=2)
+        (folder / "ca.key").rename(folder / "away")
+        assert "local" in operator.run("renew", "broker", code=1).stdout
+        (told,) = operator.status()["certificates"]
+        assert told["good"] and told["serial"] == last["serial"] and told["issued"] == 3 and told["failures"]
+
+
+def test_nothing_to_renew(new_door):
+    with socket_folder() as sockets:
+        operator = Operator(sockets / "admin.sock")
+        new_door(process=operator.process())
+        assert "putting new files in their place" in operator.run("renew", "--all", code=1).stderr
 
 
 def test_within_the_whole_sandbox(bao, consul, site):
