@@ -23,7 +23,7 @@ _sallyport_value() {
 	--deadline) _sallyport_words "60s 5m" "$2" ;;
 	--produce | --consume) _sallyport_words "off 1MB/s 10MB/s 100MB/s" "$2" ;;
 	--connections | --connections-per-second | --handshakes-per-second | --group) COMPREPLY=() ;;
-	--cn | --issuer | --serial | --listener | --limit | --san | --days | --name) COMPREPLY=() ;;
+	--cn | --issuer | --serial | --principal | --listener | --limit | --san | --days | --name) COMPREPLY=() ;;
 	*) return 1 ;;
 	esac
 }
@@ -36,12 +36,12 @@ _sallyport_options() {
 	probe) echo "--json" ;;
 	dev) echo "--dir --cn --san --usage --days --key --name --force --json" ;;
 	status | reload | upgrade) echo "--socket --json" ;;
-	conns) echo "--cn --issuer --serial --listener --state --transport --sort --limit --socket --json" ;;
+	conns) echo "--cn --issuer --serial --principal --listener --state --transport --sort --limit --socket --json" ;;
 	limits)
 		echo "--at-limit --limit --group --produce --consume --connections --connections-per-second"
 		echo "--handshakes-per-second --for --socket --json"
 		;;
-	kill) echo "--cn --issuer --serial --listener --socket --json" ;;
+	kill) echo "--cn --issuer --serial --principal --listener --socket --json" ;;
 	renew) echo "--all --socket --json" ;;
 	drain) echo "--at-once --socket --json" ;;
 	log-level) echo "--for --socket --json" ;;

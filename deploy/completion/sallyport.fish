@@ -57,6 +57,7 @@ complete -c sallyport -n "__sallyport_verb $admin" -l json -d 'Print the answer 
 complete -c sallyport -n "__sallyport_verb $filter" -l cn -x -d "CN of the peer's certificate"
 complete -c sallyport -n "__sallyport_verb $filter" -l issuer -x -d 'CN of its issuer'
 complete -c sallyport -n "__sallyport_verb $filter" -l serial -x -d 'Its serial number'
+complete -c sallyport -n "__sallyport_verb $filter" -l principal -x -d 'What a Kafka broker is told that it is'
 complete -c sallyport -n "__sallyport_verb $filter" -l listener -x -d 'Only of this listener'
 complete -c sallyport -n '__sallyport_verb conns' -l state -x -a 'handshake connect relay linger' -d 'In these states'
 complete -c sallyport -n '__sallyport_verb conns' -l transport -x -a 'ktls aead plain' -d 'Of the TLS side'

@@ -106,6 +106,8 @@ static bool take_filter(const struct http_request *request, struct http_answer *
 	return take_id(request, answer, filter) &&
 	       take_text(request, answer, "cn", filter->cn, sizeof(filter->cn)) &&
 	       take_text(request, answer, "issuer", filter->issuer, sizeof(filter->issuer)) &&
+	       take_text(request, answer, "principal", filter->principal,
+			 sizeof(filter->principal)) &&
 	       take_text(request, answer, "serial", filter->serial, sizeof(filter->serial)) &&
 	       take_text(request, answer, "listener", filter->listener, sizeof(filter->listener)) &&
 	       take_transport(request, answer, filter) &&
@@ -180,6 +182,7 @@ static void put_conn(FILE *out, const struct conn_info *c)
 	api_string(out, "uri", text_or_null(c->uri), false);
 	api_string(out, "serial", text_or_null(c->serial), false);
 	api_string(out, "issuer", text_or_null(c->issuer), false);
+	api_string(out, "principal", text_or_null(c->principal), false);
 	api_string(out, "state", state_names[c->state], false);
 	api_string(out, "waits_for", conn_wait_name(c->wait), false);
 	api_string(out, "tls",
@@ -232,8 +235,9 @@ void api_kill(const struct http_request *request, struct http_answer *answer, vo
 	if (!take_filter(request, answer, &query.filter))
 		return;
 	/* An empty value is a script's mistake, and would mean everybody. */
-	if (!filter->has_id && !filter->cn[0] && !filter->issuer[0] && !filter->serial[0]) {
-		api_fail(answer, 400, "whom? conn, cn, issuer or serial is needed");
+	if (!filter->has_id && !filter->cn[0] && !filter->issuer[0] && !filter->serial[0] &&
+	    !filter->principal[0]) {
+		api_fail(answer, 400, "whom? conn, cn, issuer, serial or principal is needed");
 		return;
 	}
 	if (!ask(arg, answer, &query, &list))
@@ -244,6 +248,7 @@ void api_kill(const struct http_request *request, struct http_answer *answer, vo
 	log_str(&line, "cn", text_or_null(filter->cn));
 	log_str(&line, "issuer", text_or_null(filter->issuer));
 	log_str(&line, "serial", text_or_null(filter->serial));
+	log_str(&line, "principal", text_or_null(filter->principal));
 	log_str(&line, "listener", text_or_null(filter->listener));
 	log_u64(&line, "killed", list.matched);
 	log_end(&line);

@@ -26,17 +26,33 @@ static void add_seconds(struct table *table, const json_t *conn, const char *key
 				 : "");
 }
 
-static void print_conns(const json_t *answer)
+/* Most proxies tell no broker who comes. */
+static bool any_has_principal(const json_t *conns)
 {
-	static const char *const titles[] = { "CONN",	   "LISTENER", "CLIENT",    "CN", "ISSUER",
-					      "TRANSPORT", "STATE",    "WAITS FOR", "IN", "OUT",
-					      "AGE",	   "IDLE",     "STALL" };
+	const json_t *conn;
+	size_t i;
+
+	json_array_foreach(conns, i, conn)
+	{
+		if (admin_text(conn, "principal")[0])
+			return true;
+	}
+	return false;
+}
+
+static void print_conns(const json_t *conns)
+{
+	static const char *const titles[] = { "CONN",	"LISTENER",  "CLIENT", "CN",
+					      "ISSUER", "TRANSPORT", "STATE",  "WAITS FOR",
+					      "IN",	"OUT",	     "AGE",    "IDLE",
+					      "STALL",	"PRINCIPAL" };
+	bool principals = any_has_principal(conns);
 	const json_t *conn;
 	struct table table;
 	size_t i;
 
-	table_init(&table, titles, ARRAY_SIZE(titles));
-	json_array_foreach(json_object_get(answer, "conns"), i, conn)
+	table_init(&table, titles, ARRAY_SIZE(titles) - !principals);
+	json_array_foreach(conns, i, conn)
 	{
 		table_addf(&table, "%" PRIu64, (uint64_t)admin_number(conn, "conn"));
 		table_add(&table, admin_text(conn, "listener"));
@@ -52,6 +68,8 @@ static void print_conns(const json_t *answer)
 		add_seconds(&table, conn, "age_seconds");
 		add_seconds(&table, conn, "idle_seconds");
 		add_seconds(&table, conn, "stall_seconds");
+		if (principals)
+			table_add(&table, admin_text(conn, "principal"));
 	}
 	table_print(&table, stdout);
 }
@@ -84,6 +102,7 @@ int cli_conns(const struct cli_verb *verb, int argc, char **argv)
 		ADMIN_QUERY_OPTION(5, "transport", required_argument),
 		ADMIN_QUERY_OPTION(6, "sort", required_argument),
 		ADMIN_QUERY_OPTION(7, "limit", required_argument),
+		ADMIN_QUERY_OPTION(8, "principal", required_argument),
 		ADMIN_OPTIONS_END,
 	};
 	struct admin_client client = { .command = "sallyport conns" };
@@ -98,7 +117,7 @@ int cli_conns(const struct cli_verb *verb, int argc, char **argv)
 	if (code != CLI_OK)
 		return code;
 	if (!client.json) {
-		print_conns(answer);
+		print_conns(json_object_get(answer, "conns"));
 		print_sum(answer);
 	}
 	json_decref(answer);
@@ -118,7 +137,8 @@ static int take_conn(struct admin_client *client, int argc, char **argv)
 		admin_client_fini(client);
 		return cli_usage_error(client->command,
 				       "'%s' is not the number of a connection ('sallyport conns' "
-				       "lists them); for names there are --cn, --issuer, --serial",
+				       "lists them); for names there are --cn, --issuer, --serial, "
+				       "--principal",
 				       argv[optind]);
 	}
 	admin_client_query(client, "conn", argv[optind]);
@@ -147,6 +167,7 @@ int cli_kill(const struct cli_verb *verb, int argc, char **argv)
 		ADMIN_QUERY_OPTION(1, "issuer", required_argument),
 		ADMIN_QUERY_OPTION(2, "serial", required_argument),
 		ADMIN_QUERY_OPTION(3, "listener", required_argument),
+		ADMIN_QUERY_OPTION(4, "principal", required_argument),
 		ADMIN_OPTIONS_END,
 	};
 	struct admin_client client = { .command = "sallyport kill" };
@@ -160,8 +181,8 @@ int cli_kill(const struct cli_verb *verb, int argc, char **argv)
 	if (!client.has_query) {
 		admin_client_fini(&client);
 		return cli_usage_error(client.command,
-				       "whom? the number of a connection, --cn, --issuer or "
-				       "--serial is expected");
+				       "whom? the number of a connection, --cn, --issuer, "
+				       "--serial or --principal is expected");
 	}
 	code = admin_client_ask(&client, true, &answer);
 	if (code != CLI_OK)

@@ -63,7 +63,8 @@ bool conn_filter_matches(const struct conn_filter *filter, const struct conn *co
 	if (filter->serial[0] && (!peer || strcasecmp(filter->serial, peer->serial) != 0))
 		return false;
 	return glob_matches(filter->cn, peer ? peer->cn : NULL) &&
-	       glob_matches(filter->issuer, peer ? peer->issuer_cn : NULL);
+	       glob_matches(filter->issuer, peer ? peer->issuer_cn : NULL) &&
+	       glob_matches(filter->principal, conn->principal);
 }
 
 /* When it last carried a byte, or else began. */
@@ -135,6 +136,7 @@ struct conn_info *conn_info_new(const struct conn *conn, uint64_t rank)
 		peer && peer->uris && peer->uris[0] ? peer->uris[0] : "",
 		peer ? peer->serial : "",
 		peer && peer->issuer_cn ? peer->issuer_cn : "",
+		conn->principal ? conn->principal : "",
 	};
 	uint64_t now_ns = loop_now_ns(conn->worker->loop);
 	uint64_t stalled_ns = stalled_since_ns(conn);
@@ -172,6 +174,7 @@ struct conn_info *conn_info_new(const struct conn *conn, uint64_t rank)
 		.uri = copies[2],
 		.serial = copies[3],
 		.issuer = copies[4],
+		.principal = copies[5],
 	};
 	conn_client_text(conn->route, &conn->client_ip, conn->client_port, info->client);
 	return info;

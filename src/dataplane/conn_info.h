@@ -23,10 +23,11 @@ struct route;
 struct conn_filter {
 	uint64_t id; /* only if has_id */
 	bool has_id;
-	uint32_t states;		      /* CONN_BIT()s; 0: all */
-	char cn[PEER_NAME_BYTES_MAX + 1];     /* fnmatch(3) globs on the verified names */
-	char issuer[PEER_NAME_BYTES_MAX + 1]; /* … */
-	char serial[PEER_SERIAL_TEXT_BYTES];  /* the whole, any case */
+	uint32_t states;			 /* CONN_BIT()s; 0: all */
+	char cn[PEER_NAME_BYTES_MAX + 1];	 /* fnmatch(3) globs on the verified names */
+	char issuer[PEER_NAME_BYTES_MAX + 1];	 /* … */
+	char principal[PEER_NAME_BYTES_MAX + 1]; /* a glob, too, on what the broker is told */
+	char serial[PEER_SERIAL_TEXT_BYTES];	 /* the whole, any case */
 	char listener[LISTENER_NAME_MAX + 1];
 	char transport[8]; /* of the TLS side; "plain" before the keys are handed over */
 };
@@ -73,7 +74,7 @@ struct conn_info {
 	uint16_t tls_version;				   /* 0x0303, 0x0304, 0: no session yet */
 	enum tls_cipher cipher;				   /* only with tls_version */
 	const char *client_transport, *upstream_transport; /* static names */
-	const char *listener, *cn, *uri, *serial, *issuer; /* in `texts` */
+	const char *listener, *cn, *uri, *serial, *issuer, *principal; /* in `texts` */
 	char texts[];
 };
 

@@ -2,9 +2,11 @@
 """What a client is called: to a broker, by the rules for principals; and who may certify that."""
 import hashlib
 import json
+import re
 
 import certs
 import pytest
+from adminrig import FAILED, Operator, socket_folder
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
@@ -143,7 +145,7 @@ def test_issuers(door, keys, pki, impostor):
         assert "issuers[" in refused(door, signer.issue("svc-bk"), "identity_issuer")
 
 
-def test_audit_and_conns_know_the_principal(new_door, keys, pki, tmp_path):
+def test_audit_knows_the_principal(new_door, keys, pki, tmp_path):
     audit = tmp_path / "audit"
     door = new_door(hand={"kafka": {"identity": "oauthbearer"}, "timeouts": {"identity": "60s"}},
                     process={"top": {"identity": {"directory": str(keys)}, "audit": {"file": str(audit)}}})
@@ -152,6 +154,30 @@ def test_audit_and_conns_know_the_principal(new_door, keys, pki, tmp_path):
     door.proxy.stop()
     records = [json.loads(line) for line in audit.read_text().splitlines()]
     assert [r["event"] for r in records if r.get("principal") == want] == ["opened", "closed"]
+
+
+def test_conns_and_kill_know_the_principal(new_door, keys, pki):
+    with socket_folder() as folder:
+        operator = Operator(folder / "admin.sock")
+        door = new_door(hand={"kafka": {"identity": "oauthbearer", "principal_rules": RULES}, "timeouts": {"identity": "60s"}},
+                        process={"top": {"identity": {"directory": str(keys)}, **operator.process()["top"]}})
+        client, broker = door.pair(identity=pki.intermediate.issue("two-x"))
+        with client, broker:
+            claims_of(read_requests(broker), keys)
+            broker.sendall(GOOD)
+            with door.client("echo") as other:
+                door.round_trip(other, 10)
+                told = {c["listener"]: c["principal"] for c in operator.conns()}
+                assert told == {"hand": "svc-x", "echo": None}
+                assert re.search(r"STALL +PRINCIPAL\n.* svc-x\n", operator.run("conns", "--principal", "svc-*").stdout)
+                assert "PRINCIPAL" not in operator.run("conns", "--listener", "echo").stdout
+                assert not operator.conns("--principal", "two-*")
+                assert "whom?" in operator.run("kill", "--principal", "", code=FAILED).stderr
+                operator.run("kill", "--principal", "svc-x")
+                client.expect_end("access_denied", FATAL)
+                door.round_trip(other, 10)
+                (order,) = door.proxy.lines(event="order", order="kill")
+                assert order["principal"] == "svc-x" and order["killed"] == 1
 
 
 def test_rules_change_live(new_door, keys, pki):
