@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates from a real OpenBao, issuers from a real Consul: first and next certificates, rotation under live
 connections, and every way in which servers have bad days: the proxy goes on with what was good, and says why."""
-import contextlib
 import json
 import os
 import pathlib
@@ -17,7 +16,7 @@ from adminrig import Operator, socket_folder
 from consulrig import Consul
 from controlrig import CN, KEY, Fleet, Site, echo, mount, public_key_of, sign, signed
 from faultyhttp import FaultyHttp, Huge
-from mounts import in_own_mounts
+from mounts import fill, in_own_mounts
 from openbaorig import OpenBao, service_account_token
 from proxyrig import BINARY, REPO, SANITIZED, landlock_abi
 from waiting import wait_until
@@ -124,13 +123,6 @@ def test_folder_that_can_not_be_written(fleet, bao, consul):
     proxy.event("condition", condition="certificate_not_renewed", state="begins")
 
 
-def fill(path):
-    """Takes what room there is."""
-    with open(path, "wb", buffering=0) as ballast, contextlib.suppress(OSError):
-        while ballast.write(bytes(1024)):
-            pass
-
-
 def test_full_disk(fleet, bao, consul):
     """What is new is in force, what was kept stays whole; it is replaced as soon as there is room."""
     disk = fleet.folder / "disk"
@@ -142,13 +134,13 @@ def test_full_disk(fleet, bao, consul):
     proxy.await_issuer("A")
     kept = pathlib.Path(f"/proc/{proxy.process.pid}/root{disk}/kept")
     wait_until("both to be kept", lambda: {f.name for f in kept.iterdir()} == {"broker.pem", "trust.json"})
-    before = {f.name: f.read_bytes() for f in kept.iterdir()}
+    before = {name: (kept / name).read_bytes() for name in ("broker.pem", "trust.json")}
     fill(kept.parent / "ballast")
     consul.put_issuers(KEY, mount("b"), mount("a"))
     proxy.await_issuer("B")
     assert "No space left on device" in proxy.event("keep_failed", 2)["msg"]
     proxy.event("condition", condition="certificate_not_renewed", state="begins")
-    assert {f.name: f.read_bytes() for f in kept.iterdir()} == before
+    assert {name: (kept / name).read_bytes() for name in before} == before
     (kept.parent / "ballast").unlink()
     proxy.event("kept", 2)
     proxy.event("condition", condition="certificate_not_renewed", state="over")
@@ -156,6 +148,7 @@ def test_full_disk(fleet, bao, consul):
     shown = proxy.certificate()
     assert certs.x509.load_pem_x509_certificate((kept / "broker.pem").read_bytes()) == shown
     assert len(proxy.lines(event="keep_failed")) == 2, "the same is no news"
+    assert {f.name for f in kept.iterdir()} == set(before)
 
 
 def test_keys_are_not_written_unless_asked(fleet, bao, consul):

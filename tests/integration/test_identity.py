@@ -3,6 +3,7 @@
 import calendar
 import contextlib
 import os
+import pathlib
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 import rawtls
 from adminrig import Operator, socket_folder
 from door import reset_or_fin
+from mounts import fill, in_own_mounts
 from proxyrig import TRANSPORT
 from rawtls import FATAL
 from saslbroker import (GOOD, REFUSED, authenticate_answer, claims_of, framed, handshake_answer,
@@ -337,6 +339,33 @@ def test_rotation(door, keys):
         wait_until("the old key to go", lambda: list(published(keys)) == [after])
         both_ways(client, broker)
         good_end(door, client, broker)
+
+
+def test_full_disk(new_door, tmp_path):
+    """The key that is known goes on signing, and its file stays; the next one comes when there is room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with socket_folder() as folder:
+        operator = Operator(folder / "admin.sock")
+        process = operator.process()
+        process["top"]["identity"] = {"directory": str(disk / "keys"), "overlap": "1s"}
+        process["before_exec"] = in_own_mounts(lambda mount: mount("tmpfs", str(disk), "tmpfs", options="size=32k"))
+        door = new_door(hand=KAFKA, process=process)
+        keys = pathlib.Path(f"/proc/{door.proxy.process.pid}/root{disk}/keys")
+        before = {file.name: file.read_bytes() for file in keys.iterdir()}
+        fill(keys.parent / "ballast")
+        (keys / "rotate").touch()
+        (found,) = wait_until("the condition", lambda: operator.condition("identity_keys"))
+        assert "No space left on device" in found["detail"]
+        client, broker, token = told(door)
+        with client, broker:
+            claims_of(token, keys)
+            good_end(door, client, broker)
+        assert {name: (keys / name).read_bytes() for name in before} == before
+        (keys.parent / "ballast").unlink()
+        wait_until("the order to be taken", lambda: not (keys / "rotate").exists())
+        wait_until("the condition to be over", lambda: not operator.condition("identity_keys"))
+        assert {name: (keys / name).read_bytes() for name in before} != before
 
 
 def test_restart_and_algorithms(new_door, tmp_path):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process with file systems of its own: small disks, and files where it looks for them. Needs root."""
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -28,3 +29,10 @@ def in_own_mounts(prepare):
         mount(None, "/", flags=MS_REC | MS_PRIVATE)
         prepare(mount)
     return before_exec
+
+
+def fill(path):
+    """Takes what room there is."""
+    with open(path, "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while ballast.write(bytes(1024)):
+            pass
