@@ -25,6 +25,8 @@ RECORD = 1024
 # As Kafka's own scripts start a broker.
 BROKER_OPTIONS = "-XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35"
 TOOL_SECONDS = 300
+# To say how long it takes: a tool's start and end, which are Java's, and what it then does, on an ordinary machine.
+TOOL_START, RECORDS_A_SECOND = 2.0, 100_000
 
 
 class Way:
@@ -192,7 +194,18 @@ class Kafka(Work):
         self.topics = []
 
     def points(self):
-        return [("consume", {}), ("produce", {})]
+        return [("consume", {"point": "consume"}), ("produce", {"point": "produce"})]
+
+    def seconds(self, options):
+        return TOOL_START + self.params["records"] / RECORDS_A_SECOND + (TOOL_START if options["point"] == "produce" else 0)
+
+    def subjects_of(self, names):
+        return 2 + sum(name in PROXIES for name in names)
+
+    def stage_seconds(self, count):
+        """The broker's start, what is to be consumed, passes that warm up."""
+        a_pass = sum(self.seconds(options) for _, options in self.points())
+        return 10 + (1 + self.params["warm_up"] * count) * a_pass
 
     def notes(self):
         version = re.search(r"<kafka\.version>(.*)</", machine.read(os.path.join(TOOLS, "pom.xml")))
@@ -211,25 +224,33 @@ class Kafka(Work):
                 if name in PROXIES:
                     ways.append(self.behind(session, name, stack))
             self.broker = stack.enter_context(Broker(session, ways))
+            self.configurations = self.describe(session, ways)
             self.produce(ways[0], "consume", self.params["records"])
             self.warm(ways)
             self.broker.measure_idle()
             yield ways
 
+    def describe(self, session, ways):
+        """What the results keep of the settings: the broker's, the clients', the proxies'."""
+        texts = {"broker": machine.read(self.broker.path(os.path.join("data", "broker.properties"))),
+                 "TLS clients": machine.read(self.broker.path("tls.properties"))}
+        texts.update((way.name, way.proxy.describe()["configuration"]) for way in ways if way.proxy)
+        return {name: text.replace(session.env.work, "WORK") for name, text in texts.items()}
+
     def warm(self, ways):
         """Java compiles what it has run often: the first passes cost several times as much."""
-        for _ in range(self.params["warm_up"]):
+        for number in range(self.params["warm_up"]):
+            measure.note(f"kafka: warming up, {number + 1} of {self.params['warm_up']}")
             for way in ways:
                 topic = self.new_topic()
                 self.produce(way, topic, self.params["records"])
                 self.consume(way, self.params["records"])
                 self.broker.topic("--delete", topic)
-            measure.note("kafka: warming up")
 
     @staticmethod
     def behind(session, name, stack):
         port = measure.free_port()
-        env = dataclasses.replace(session.env, upstream=f"127.0.0.1:{port}", proxy_cpu=None,
+        env = dataclasses.replace(session.env, upstream=f"127.0.0.1:{port}", proxy_cpus=None,
                                   work=os.path.join(session.env.work, "kafka-proxies"))
         return Way(name, port, True, stack.enter_context(subjects.make(name, env)))
 

@@ -27,7 +27,7 @@ def arguments():
     p.add_argument("--quick", dest="profile", action="store_const", const="quick", help="two minutes")
     p.add_argument("--full", dest="profile", action="store_const", const="full", help="an hour")
     p.add_argument("--profile", choices=profiles.PROFILES,
-                   help="how much is measured (default standard: a quarter of an hour)")
+                   help="how much is measured (default standard: 20 minutes)")
     p.set_defaults(profile="standard")
     p.add_argument("--work", help="only these, comma separated; known: " + ", ".join(profiles.ALL))
     p.add_argument("--subjects", help="only these, comma separated; known: " + ", ".join(subjects.CATALOGUE))
@@ -57,6 +57,8 @@ def names_of(args):
 
 
 def works_of(args):
+    if args.rounds is not None and args.rounds < 1:
+        raise SystemExit("--rounds must be 1 or more")
     names = args.work.split(",") if args.work else None
     unknown = [name for name in names or () if name not in profiles.ALL]
     if unknown:
@@ -77,7 +79,8 @@ def made_by(args):
 
 
 def described(work, result):
-    result = dict(result, notes=work.notes(), **({"base": work.base} if work.base else {}))
+    result = dict(result, notes=work.notes(), **({"base": work.base} if work.base else {}),
+                  **({"configurations": work.configurations} if work.configurations else {}))
     return dict(result, metrics={label: [asdict(metric) for metric in work.metrics_of(label)]
                                  for label in result["points"]})
 
@@ -136,25 +139,36 @@ def publish(results, folder, stem):
     return made
 
 
-def put_into_readme(readme, results, stem, made, folder):
-    with open(readme, encoding="utf-8") as f:
-        text = f.read()
-    begin = f"<!-- bench: {'counted' if results['unit'] == 'instructions' else 'timed'} -->\n"
+def readme_parts(readme, unit):
+    """(what is before the place for the short table, what is after it)"""
+    try:
+        with open(readme, encoding="utf-8") as f:
+            text = f.read()
+    except OSError as why:
+        raise SystemExit(f"{readme}: {why.strerror}") from None
+    begin = f"<!-- bench: {'counted' if unit == 'instructions' else 'timed'} -->\n"
     head, _, rest = text.partition(begin)
     _, end, tail = rest.partition("<!-- /bench -->")
     if not end:
         raise SystemExit(f"{readme} has no place for it: no line {begin.strip()} and after it <!-- /bench -->")
+    return head + begin, end + tail
+
+
+def put_into_readme(readme, results, stem, made, folder):
+    head, tail = readme_parts(readme, results["unit"])
     here = os.path.relpath(folder, os.path.dirname(os.path.abspath(readme)))
     body = [report.machine_line(results) + f", made by `{results['made_by']}`. Median, ×ratio to {results['base']} "
             f"within a round (lowest..highest); all of it: [{stem}]({here}/{stem}.md).", "", report.summary(results), ""]
     if made.get("summary"):
         body += [f"![the same as a picture]({here}/{made['summary']})", ""]
-    write(readme, head + begin + "\n".join(body) + end + tail)
+    write(readme, head + "\n".join(body) + tail)
 
 
 def report_only(args):
-    with open(args.report, encoding="utf-8") as f:
-        results = json.load(f)
+    try:
+        results = report.read(args.report)
+    except report.Unreadable as why:
+        raise SystemExit(str(why)) from None
     folder = os.path.dirname(os.path.abspath(args.report)) if args.out == RESULTS else args.out
     stem = os.path.basename(args.report).removesuffix(".json")
     if stem == "result":
@@ -170,6 +184,8 @@ def main():
     if args.report:
         report_only(args)
         return 0
+    if args.readme:
+        readme_parts(args.readme, machine.unit())  # rather now than in an hour
     results = measured(args)
     if args.json:
         write(args.json, json.dumps(results, indent=1) + "\n")

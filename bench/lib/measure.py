@@ -26,17 +26,27 @@ def note(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def pin(cpu):
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
+def cores(there, pinned=True):
+    """Of these cores: the proxy's, the origin's, the load's, as sets; None: any. With two, load and origin share one."""
+    there = sorted(there)
+    if not pinned or len(there) < 2:
+        return None, None, None
+    if len(there) == 2:
+        return {there[1]}, {there[0]}, {there[0]}
+    return {there[1]}, {there[2]}, set(there) - {there[1], there[2]}
 
 
-def pin_all(pids, cpu):
+def pin(cpus):
+    if cpus is not None:
+        os.sched_setaffinity(0, cpus)
+
+
+def pin_all(pids, cpus):
     """Also those that have chosen a core themselves, as hitch's workers do: on that of the load it is cheaper."""
-    for pid in pids if cpu is not None else ():
+    for pid in pids if cpus is not None else ():
         for thread in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-                os.sched_setaffinity(int(thread), {cpu})
+                os.sched_setaffinity(int(thread), cpus)
 
 
 def free_port():
@@ -125,8 +135,8 @@ class Environment:
     build: str
     upstream: str
     certs: certs_module.Certs = None
-    proxy_cpu: int = None
-    load_cpu: int = None
+    proxy_cpus: set = None
+    load_cpus: set = None
     start_seconds: float = 10
     load_seconds: int = 30  # longest wait of a load for anything
 
@@ -163,12 +173,11 @@ class Session:
     def __init__(self, build, pinned=False, slow=False):
         raise_fd_limit()
         self._scratch = tempfile.TemporaryDirectory(prefix="sallyport-bench-")
-        cpus = sorted(os.sched_getaffinity(0))
-        two = pinned and len(cpus) >= 2
+        proxy, self.origin_cpus, load = cores(os.sched_getaffinity(0), pinned)
         self.env = Environment(
             work=self._scratch.name, build=os.path.abspath(build),
-            upstream=f"127.0.0.1:{free_port()}", proxy_cpu=cpus[1] if two else None,
-            load_cpu=cpus[0] if two else None, start_seconds=60 if slow else 10, load_seconds=600 if slow else 30)
+            upstream=f"127.0.0.1:{free_port()}", proxy_cpus=proxy, load_cpus=load,
+            start_seconds=60 if slow else 10, load_seconds=600 if slow else 30)
         self.origin = None
         self.handshakes = {}  # of each subject, all that were measured, in nanoseconds
         self.connection_ns = {}  # what a connection of a subject costs, once that was measured
@@ -181,7 +190,7 @@ class Session:
         env.certs = certs_module.make(os.path.join(env.work, "certs"), env.sallyport)
         self.origin = subprocess.Popen(  # pylint: disable=consider-using-with
             [env.load, "origin", "--listen", env.upstream], stdout=subprocess.PIPE,
-            preexec_fn=lambda: pin(env.load_cpu))
+            preexec_fn=lambda: pin(self.origin_cpus))
         if b"listening" not in self.origin.stdout.readline():
             raise SystemExit("the origin did not start")
         read_mapped_files(self.origin.pid)
@@ -211,7 +220,7 @@ class Session:
     def start_load(self, subject, mode, nice=0, **options):
         """In the background, with stdin and stdout as pipes."""
         def before_exec():
-            pin(self.env.load_cpu)
+            pin(self.env.load_cpus)
             os.nice(nice)
 
         return subprocess.Popen(self.load_argv(subject, mode, **options), stdin=subprocess.PIPE,

@@ -8,6 +8,7 @@
 
 # Debian's own: that is the one with matplotlib.
 readonly PYTHON=/usr/bin/python3
+readonly GHOSTUNNEL=github.com/ghostunnel/ghostunnel@v1.8.4
 install=yes peers='' build=build arguments=()
 
 # What the script's head says, and the options of all.
@@ -51,6 +52,19 @@ install_peers() {
 	fi
 }
 
+# Debian has no package of it. Without it the results name it as missing, and the rest goes on.
+install_ghostunnel() {
+	local go said
+	[[ ! -x $build/peers/ghostunnel ]] && ! command -v ghostunnel >/dev/null || return 0
+	if ! go=$(PATH=$PATH:/usr/local/go/bin command -v go); then
+		echo "ghostunnel is not installed: it would be built by Go, which is not installed either" >&2
+		return 0
+	fi
+	echo "building ghostunnel" >&2
+	said=$(GOBIN=$build/peers GOFLAGS=-trimpath CGO_ENABLED=0 "$go" install "$GHOSTUNNEL" 2>&1) ||
+		echo "ghostunnel is not installed: $(head -n 1 <<<"$said")" >&2
+}
+
 quiet_unless_it_fails() {
 	local said
 	said=$("$@" 2>&1) || { printf '%s\n' "$said" >&2 && exit 1; }
@@ -64,7 +78,7 @@ prepare_build() {
 		packages_install "$build.install.log" "${missing[@]}"
 		rm -f "$build.install.log"
 	fi
-	[[ -z $peers ]] || install_peers
+	[[ -z $peers ]] || { install_peers && install_ghostunnel; }
 	mapfile -t missing < <(packages_missing bench/peers.txt)
 	[[ ${#missing[@]} -eq 0 ]] ||
 		echo "peers that are not installed: ${missing[*]} (--install-peers installs them)" >&2

@@ -2,6 +2,8 @@
 """Results as a Markdown page: tables in which each figure stands beside its ratio to the base, taken round by
 round within the run, with the extremes."""
 
+import json
+
 import stats
 import table
 
@@ -17,7 +19,27 @@ SUMMARY = (
     ("fanout", "8 consumers", "cpu", "fan-out to 8"),
     ("reconnect", "", "seconds", "reconnect storm"),
     ("idle", "", "memory", "idle connection"),
+    ("kafka", "consume", "cpu", "Kafka consume, with the broker"),
+    ("kafka", "produce", "cpu", "Kafka produce, with the broker"),
 )
+
+
+class Unreadable(Exception):
+    """Not the results of a run; the text says which file and why."""
+
+
+def read(path):
+    """The results in a file."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            results = json.load(f)
+    except OSError as why:
+        raise Unreadable(f"{path}: {why.strerror}") from None
+    except ValueError as why:  # UnicodeDecodeError is one, too
+        raise Unreadable(f"{path} is not JSON: {why}") from None
+    if not isinstance(results, dict) or not {"unit", "machine", "works"} <= results.keys():
+        raise Unreadable(f"{path} has no results of bench/run or bench/vm in it")
+    return results
 
 
 def unit_of(metric, counted):

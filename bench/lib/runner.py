@@ -18,6 +18,9 @@ import subjects
 KERNEL_SESSIONS = ("TlsTxSw", "TlsTxDevice", "TlsRxSw", "TlsRxDevice")
 
 
+SILENT_SECONDS = 20
+
+
 def kernel_sessions():
     stat = measure.tls_stat()
     return sum(stat.get(name, 0) for name in KERNEL_SESSIONS)
@@ -36,20 +39,45 @@ def kernel_checked(subject):
 
 
 class Progress:
-    """One line a round: how far, how long, and how long still, by what was done."""
+    """How far, how long, and how long still: by what each sample is reckoned to take, and what those before really took."""
 
-    def __init__(self, steps, timed):
-        self.steps = max(steps, 1)
+    def __init__(self, timed):
         self.timed = timed  # not where the clock counts instructions: it jumps
-        self.done = 0
-        self.began = time.monotonic()
+        self.reckoned = 0  # seconds, of all that is to be done
+        self.done = 0  # of it
+        self.began = self.said = time.monotonic()
 
-    def step(self, text):
-        self.done += 1
-        passed = time.monotonic() - self.began
-        left = passed / self.done * (self.steps - self.done)
-        times = f" {clock(passed)} passed, about {clock(left)} to go:" if self.timed else ""
-        measure.note(f"[{self.done:3d}/{self.steps}]{times} {text}")
+    def expect(self, seconds):
+        self.reckoned = max(seconds, 1e-9)
+        if self.timed:
+            measure.note(f"this takes about {clock(seconds)}, on a machine that does nothing else")
+
+    def passed(self):
+        return time.monotonic() - self.began
+
+    def add(self, seconds, text):
+        """As much of what was reckoned with is done, or will not be. Says so when nothing was said for long."""
+        self.done += seconds
+        if self.timed and time.monotonic() - self.said > SILENT_SECONDS:
+            self.say(text)
+
+    def left(self):
+        """At first as reckoned, then more and more as it went so far."""
+        pace = (self.passed() + 10) / (self.done + 10)
+        return max(self.reckoned - self.done, 0) * pace
+
+    def say(self, text):
+        self.said = time.monotonic()
+        part = f"[{min(self.done / self.reckoned, 1):4.0%}]"
+        times = f" {clock(self.passed())} passed, about {clock(self.left())} to go:" if self.timed else ""
+        measure.note(f"{part}{times} {text}")
+
+
+def reckoned(work, names):
+    """About how many seconds a work takes with these subjects."""
+    count = work.subjects_of(names)
+    samples = sum(work.seconds(options) for _, options in work.points()) * count * work.rounds
+    return work.stage_seconds(count) + samples
 
 
 def clock(seconds):
@@ -66,11 +94,12 @@ class Run:
         self.results = {}
         self.missing = {}
         self.described = {}
-        self.progress = Progress(sum(work.rounds for work in works), machine.unit() == "ns")
+        self.progress = Progress(machine.unit() == "ns")
 
     def run(self):
         with contextlib.ExitStack() as stack:
             running = self.start_all(stack)
+            self.progress.expect(sum(reckoned(work, [s.name for s in running]) for work in self.works))
             for work in self.works:
                 if not work.alone:
                     self.rounds(work, running)
@@ -84,6 +113,7 @@ class Run:
     def staged(self, work, names):
         try:
             with work.stage(self.session, names) as running:
+                self.progress.add(work.stage_seconds(len(running)), f"{work.name}, ready")
                 self.rounds(work, running)
         except (subjects.Unavailable, measure.LoadFailed) as why:
             measure.note(f"left out: {work.name}: {why}")
@@ -110,6 +140,7 @@ class Run:
         result = {"title": work.title, "about": work.about, "rounds": work.rounds, "left_out": {},
                   "points": {label: {s.name: [] for s in running} for label, _ in points}}
         self.results[work.name] = result
+        began = self.progress.passed()
         if work.many:
             result["left_out"].update((s.name, "serves one connection at a time") for s in running if s.single)
         for number in range(work.rounds):
@@ -117,7 +148,9 @@ class Run:
                 for subject in running if number % 2 == 0 else running[::-1]:
                     if subject.name not in result["left_out"]:
                         self.sample(work, subject, label, options, number)
-            self.progress.step(f"{work.name}, round {number + 1} of {work.rounds}")
+                    self.progress.add(work.seconds(options), f"{work.name}, {label}, {subject.name}")
+            self.progress.say(f"{work.name}, round {number + 1} of {work.rounds}")
+        result["took"] = round(self.progress.passed() - began, 1)
         for by_subject in result["points"].values():
             for name in result["left_out"]:
                 by_subject.pop(name, None)

@@ -68,10 +68,10 @@ class Subject:
         with open(os.path.join(self.where, "log"), "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(  # pylint: disable=consider-using-with
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                preexec_fn=lambda: measure.pin(self.env.proxy_cpu))
+                preexec_fn=lambda: measure.pin(self.env.proxy_cpus))
         try:
             self._await_listening()
-            measure.pin_all(self.pids(), self.env.proxy_cpu)
+            measure.pin_all(self.pids(), self.env.proxy_cpus)
             measure.read_mapped_files(self.process.pid)
         except BaseException:
             self.__exit__(None, None, None)
@@ -133,8 +133,10 @@ class Subject:
         return f"127.0.0.1:{self.port}"
 
 
-def need(program):
-    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+def need(program, also=""):
+    """Where a program is; @also: a directory that comes first."""
+    places = [also, os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
+    path = shutil.which(program, path=":".join(filter(None, places)))
     if not path:
         raise Unavailable(f"{program} is not installed")
     return path
@@ -427,15 +429,20 @@ quiet = on
 class Ghostunnel(Subject):
     kernel = False
 
+    @property
+    def program(self):
+        """Debian has no package of it: prepare.sh builds one into build/peers."""
+        return need("ghostunnel", also=os.path.join(self.env.build, "peers"))
+
     def version(self):
-        return machine.first_line([need("ghostunnel"), "--version"])
+        return machine.first_line([self.program, "--version"])
 
     def command(self):
         certs = self.env.certs
-        # Go chooses suite and group by itself; on this CPU that is AES-128-GCM, too.
-        return ["env", "GOMAXPROCS=1", need("ghostunnel"), "server", "--listen", self.listen(), "--target",
-                self.env.upstream, "--cert", certs.server_cert, "--key", certs.server_key,
-                "--cacert", certs.ca, "--allow-all", "--quiet=all"]
+        # Go chooses suite and group by itself: AES-128-GCM on any CPU that has AES, and X25519 when told so.
+        return ["env", "GOMAXPROCS=1", "GODEBUG=tlsmlkem=0", self.program, "server", "--listen", self.listen(),
+                "--target", self.env.upstream, "--cert", certs.server_cert, "--key", certs.server_key,
+                "--cacert", certs.ca, "--allow-all", "--quiet=conns", "--quiet=conn-errs", "--quiet=handshake-errs"]
 
 
 # Limits that nobody reaches: what it costs to have any.

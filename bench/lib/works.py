@@ -43,6 +43,17 @@ P99 = Metric("p99", "99th percentile", "µs", 1, 0)
 P999 = Metric("p999", "99.9th percentile", "µs", 1, 0)
 
 
+# What is reckoned with to say how long a run takes, on an ordinary machine and an average subject: seconds for whatever a sample
+# has to do besides its load, a handshake one after the other and with others at once, a byte, a record, a round trip.
+SAMPLE, HANDSHAKE, HANDSHAKE_AT_ONCE, BYTE, SEND, ROUND_TRIP = 0.3, 2.2e-3, 1.3e-3, 2e-9, 4e-6, 100e-6
+
+
+def amount(text):
+    """As the load generator reads it: "48M+12345"."""
+    units = {"k": 2**10, "M": 2**20, "G": 2**30}
+    return sum(int(term.rstrip("kMG")) * units.get(term[-1], 1) for term in str(text).split("+"))
+
+
 class Work:
     """A kind of load. alone: the subject is started for each sample and the others do not run."""
 
@@ -59,6 +70,7 @@ class Work:
         self.params = params
         self.rounds = params.get("rounds", rounds)
         self.said = []
+        self.configurations = {}  # of what a work brings itself: name -> text
 
     def possible(self, wanted):
         """These numbers of connections as far as the limit of open files allows; what it does not is said."""
@@ -74,6 +86,19 @@ class Work:
     def sample(self, session, subject, options, number):
         """One sample, of round @number; the figures."""
         raise NotImplementedError
+
+    def seconds(self, options):
+        """About how long a sample takes. @options: a point's."""
+        raise NotImplementedError
+
+    def stage_seconds(self, count):
+        """And what a work's own stage takes before, with so many subjects."""
+        del count
+        return 0
+
+    def subjects_of(self, names):
+        """How many are measured where these run."""
+        return len(names)
 
     def metrics_of(self, label):
         """Those that a point has."""
@@ -116,7 +141,12 @@ class Core(Work):
     metrics = (CPU_A_BYTE, RATE_BYTES, P50, P99)
 
     def points(self):
-        return [(name, {}) for name in ("handshake", "consume", "produce", "round trip")]
+        return [(name, {"point": name}) for name in ("handshake", "consume", "produce", "round trip")]
+
+    def seconds(self, options):
+        return SAMPLE + {"handshake": self.params["handshakes"] * HANDSHAKE,
+                         "round trip": self.params["round_trips"] * ROUND_TRIP,
+                         }.get(options["point"], max(map(amount, self.params["lengths"])) * BYTE)
 
     def metrics_of(self, label):
         if label in ("consume", "produce"):
@@ -164,6 +194,10 @@ class Records(Work):
         return [(f"{mode} {size}", {"mode": mode, "record": size, "bytes": total})
                 for mode in ("consume", "produce") for size, total in self.params["sizes"].items()]
 
+    def seconds(self, options):
+        total = amount(options["bytes"])
+        return SAMPLE + total * BYTE + total / amount(options["record"]) * SEND
+
     def sample(self, session, subject, options, number):
         return bulk(session, subject, options["mode"], record=options["record"],
                     bytes=options["bytes"])
@@ -184,6 +218,10 @@ class Fanout(Work):
                            {"connections": count, "record": 1024, "rate": rate,
                             "bytes": 1024 * rate * self.params["seconds"]}))
         return points
+
+    def seconds(self, options):
+        moved = amount(options["bytes"]) * options["connections"] * BYTE
+        return SAMPLE + options["connections"] * HANDSHAKE + (self.params["seconds"] if "rate" in options else moved)
 
     def metrics_of(self, label):
         return (P50, P99, P999, CPU_A_BYTE) if label.endswith("/s") else (CPU_A_BYTE, RATE_BYTES)
@@ -209,6 +247,9 @@ class Requests(Work):
             points.append((f"{count} as fast as they go", {"connections": count}))
             points.append((f"{count} at half rate", {"connections": count, "paced": True}))
         return points
+
+    def seconds(self, options):
+        return SAMPLE + options["connections"] * HANDSHAKE_AT_ONCE + self.params["seconds"]
 
     def metrics_of(self, label):
         return (P50, P99, P999, CPU_A_MESSAGE) if label.endswith("half rate") else (CPU_A_MESSAGE, RATE, P99)
@@ -256,6 +297,10 @@ class Handshakes(Work):
     def points(self):
         return [(f"{clients} at once", {"connections": clients}) for clients in self.params["clients"]]
 
+    def seconds(self, options):
+        each = HANDSHAKE if options["connections"] == 1 else HANDSHAKE_AT_ONCE
+        return SAMPLE + self.params["count"] * each
+
     def sample(self, session, subject, options, number):
         count = max(1, self.params["count"] // options["connections"])
         result = session.used(subject, "handshake", count=count, connections=options["connections"])
@@ -274,6 +319,10 @@ class Storm(Work):
 
     def points(self):
         return [("calm", {}), (f"{self.params['rate']} bad a second", {"stormy": True})]
+
+    def seconds(self, options):
+        a_trip = 1e-3 if "stormy" in options else ROUND_TRIP
+        return SAMPLE + self.params["count"] * a_trip + (self.params["warm_up"] + 0.5 if "stormy" in options else 0)
 
     def sample(self, session, subject, options, number):
         if not subject.tls:
@@ -305,6 +354,9 @@ class Reconnect(Work):
 
     def points(self):
         return [(f"{count} clients", {"connections": count}) for count in self.possible(self.params["clients"])]
+
+    def seconds(self, options):
+        return 2 * SAMPLE + 2 * options["connections"] * HANDSHAKE_AT_ONCE + 1
 
     def sample(self, session, subject, options, number):
         count = options["connections"]
@@ -348,6 +400,9 @@ class Idle(Work):
     def points(self):
         return [(f"{count} connections", {"connections": count})
                 for count in self.possible(self.params["connections"])]
+
+    def seconds(self, options):
+        return 2 * SAMPLE + (50 + options["connections"]) * HANDSHAKE + 2 * self.params["settle"]
 
     def sample(self, session, subject, options, number):
         count = options["connections"]

@@ -35,7 +35,8 @@ static const char load_usage[] =
 	"  --bytes N           bulk: bytes a connection (64M, 48M+12345); default 64M\n"
 	"  --record N          bulk: bytes a send, of the client or (consume) the origin;\n"
 	"                      default 16k, consume 256k\n"
-	"  --count N           rtt, handshake: operations a connection; default 1000\n"
+	"  --count N           rtt, handshake: operations a connection; default 1000,\n"
+	"                      with --seconds any number\n"
 	"  --seconds N         rtt: so long instead\n"
 	"  --size N            rtt: bytes a message; default 200\n"
 	"  --connections N     how many at once; default 1\n"
@@ -176,6 +177,8 @@ static void load_defaults(struct load_options *o)
 		o->record = strcmp(o->mode, "consume") == 0 ? PATTERN_CHUNK : 16384;
 	if (!o->rate && strcmp(o->mode, "storm") == 0)
 		o->rate = 2000;
+	if (!o->count)
+		o->count = o->seconds && strcmp(o->mode, "rtt") == 0 ? UINT64_MAX : 1000;
 	if (!o->connections || !o->size || !o->burst)
 		load_fail_usage("--connections, --size, --burst must not be 0", "");
 	if (!o->cert != !o->key)
@@ -196,7 +199,7 @@ int main(int argc, char **argv)
 	};
 	struct load_options options = {
 		.cipher = "TLS_AES_128_GCM_SHA256", .tls = "1.3",
-		.bytes = 64u << 20, .count = 1000, .size = 200, .connections = 1,
+		.bytes = 64u << 20, .size = 200, .connections = 1,
 		.burst = 100, .timeout_s = 300,
 	};
 	int option;

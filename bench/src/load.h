@@ -63,7 +63,7 @@ struct load_options {
 	uint64_t seed;
 	uint64_t rate;		/* operations a second; 0: as fast as they go */
 	uint64_t burst;		/* storm: so many at once */
-	uint64_t seconds;	/* rtt: not longer than that; 0: @count operations */
+	uint64_t seconds;	/* rtt: not longer than that; 0: @count operations only */
 	unsigned int timeout_s;
 };
 

@@ -105,3 +105,20 @@ def test_nothing_in_common_is_a_failure(compare):
     other["works"]["core"]["points"] = {"produce": {"nginx": [{"cpu": 3.7}]}}
     assert compare(other).returncode == 2
     assert compare(other, "--as-test").stdout.endswith("0 passed, 1 failed, 0 skipped\n")
+
+
+@pytest.mark.parametrize("text, why", [
+    (None, "No such file"),
+    ("no JSON", "is not JSON"),
+    ('{"unit": "instructions"}', "has no results"),
+    ("[]", "has no results"),
+])
+@pytest.mark.parametrize("options", [(), ("--as-test",)])
+def test_what_cannot_be_read_is_said_and_is_not_dearer(tmp_path, text, why, options):
+    (tmp_path / "after.json").write_text(json.dumps(RESULTS))
+    if text is not None:
+        (tmp_path / "before.json").write_text(text)
+    done = subprocess.run([ROOT / "bench" / "compare", tmp_path / "before.json", tmp_path / "after.json", *options],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr == ""
+    assert str(tmp_path / "before.json") in done.stdout and why in done.stdout

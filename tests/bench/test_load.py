@@ -108,6 +108,12 @@ def test_each_mode_moves_what_was_asked_for(origin, mode, options, moved):
     assert done["verified"] and done["bytes"] == moved
 
 
+def test_round_trips_go_on_for_the_time_that_was_asked_for(origin):
+    done = result(load(origin, "rtt", "--seconds", 1))
+    assert done["seconds"] >= 1 and done["ops"] > 0
+    assert result(load(origin, "rtt", "--seconds", 60, "--count", 5))["ops"] == 5
+
+
 @pytest.mark.parametrize("mode,options,way", [
     ("consume", ("--bytes", "1M"), {"from_origin": flip}),
     ("produce", ("--bytes", "1M"), {"from_client": flip}),

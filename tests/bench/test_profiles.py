@@ -2,7 +2,9 @@
 """What a run consists of, without running it."""
 import pytest
 
+import measure
 import profiles
+import runner
 import subjects
 
 
@@ -24,3 +26,35 @@ def test_what_open_files_do_not_allow_is_cut_and_said(monkeypatch):
 
 def test_usual_subjects_are_known():
     assert set(subjects.USUAL) <= set(subjects.CATALOGUE)
+
+
+# Where the kernel has no TLS and all packages are installed.
+NAMES = ["direct", "plain-splice", "sallyport", "sallyport-aead-limits", "nginx", "haproxy", "stunnel", "hitch"]
+
+
+@pytest.mark.parametrize("profile, least, most", [("quick", 1, 3), ("standard", 14, 22), ("full", 50, 75)])
+def test_profiles_take_as_long_as_they_are_said_to(profile, least, most):
+    minutes = sum(runner.reckoned(work, NAMES) for work in profiles.chosen(profile, None)) / 60
+    assert least <= minutes <= most
+
+
+def test_progress_believes_what_it_has_seen(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("measure.note", lambda text: None)
+    progress = runner.Progress(timed=True)
+    progress.expect(1000)
+    assert progress.left() == 1000
+    now[0] = 490  # a machine half as fast
+    progress.add(240, "some of it")
+    assert 1450 < progress.left() < 1550
+    progress.add(760, "the rest")
+    assert progress.left() == 0
+
+
+def test_the_proxy_has_a_core_of_its_own():
+    assert measure.cores({3}) == (None, None, None)
+    assert measure.cores({0, 1}, pinned=False) == (None, None, None)
+    assert measure.cores({0, 1}) == ({1}, {0}, {0})
+    assert measure.cores({4, 5, 6}) == ({5}, {6}, {4})
+    assert measure.cores(set(range(8))) == ({1}, {2}, {0, 3, 4, 5, 6, 7})
