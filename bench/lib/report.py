@@ -181,7 +181,7 @@ def page(results, plots):
     parts = ["<!-- SPDX-License-Identifier: Apache-2.0 -->", f"# Benchmark of {results['machine']['date'][:10]}", "",
              machine_line(results) + ".", "",
              f"Made by `{results['made_by']}`. Median; ×ratio to {results['base']} within a round, median (lowest..highest) "
-             "over the rounds. " + ("Instructions of the proxy process, user and kernel." if counted else
+             "over the rounds (none: one round). " + ("Instructions of the proxy process, user and kernel." if counted else
                                     "CPU: of the proxy process, user and system."), ""]
     short = summary(results)
     if short:
