@@ -152,8 +152,16 @@ def machine_line(results):
             f"Linux {m['kernel']}{counting}, OpenSSL {m['openssl']}, {m['compiler']}, {m['date'][:10]}{busy}")
 
 
+def how_busy(samples):
+    """"55 % / 97 %": cores of the proxy, and of load and origin together; "–" where there is no proxy."""
+    proxy = stats.spread([sample.get("busy") for sample in samples])
+    load = stats.spread([(sample["load_cpu"] + sample["origin_cpu"]) / sample["seconds"] for sample in samples
+                         if sample.get("seconds") and "load_cpu" in sample])
+    return f"{proxy.middle:.0%} / {load.middle:.0%}" if proxy and load else "–"
+
+
 def generator_page(results):
-    """Whether the load generator was the bottleneck: what it does without a proxy, and how busy proxies were."""
+    """Whether the load generator was the bottleneck: what it does without a proxy, and how busy both sides were."""
     points = results["works"].get("core", {}).get("points", {})
     alone = {label: stats.spread(samples_of(by, "direct", "rate")) for label, by in points.items()}
     lines = ["## Is the load generator the bottleneck?", ""]
@@ -164,13 +172,14 @@ def generator_page(results):
                   f"{alone['handshake'].middle:,.0f} connections a second one after the other.", ""]
     rows = []
     for name in names_in(points):
-        busy = [stats.spread(samples_of(by, name, "busy")) for by in points.values()]
-        if any(busy):
-            rows.append([name] + [f"{b.middle:.0%}" if b else "–" for b in busy])
+        cells = [how_busy(by.get(name, [])) for by in points.values()]
+        if any(text != "–" for text in cells):
+            rows.append([name] + cells)
     if not rows or results["unit"] == "instructions":
         return ""
-    lines += ["How busy the one core of the proxy was meanwhile. Where it was less than 90 %, the throughput is that of client "
-              "and origin, who share the other core; CPU a byte does not depend on it.", "",
+    lines += ["How busy the one core of the proxy was meanwhile / how busy client and origin were together, in cores. Where the "
+              "proxy's was less than 90 %, the throughput is that of client and origin, or of waking up one after the other; CPU a "
+              "byte does not depend on it.", "",
               table.markdown(["subject"] + list(points), rows)]
     return "\n".join(lines) + "\n"
 

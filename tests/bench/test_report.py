@@ -60,6 +60,17 @@ def test_missing_and_failed_are_named_with_the_reason():
     assert "hitch: left out: it fell over" in page
 
 
+def test_who_was_the_bottleneck_is_shown():
+    of_both = {"load_cpu": 0.6, "origin_cpu": 0.3, "seconds": 1.0}
+    more = results()
+    for samples in more["works"]["core"]["points"]["consume"].values():
+        for sample in samples:
+            sample.update(of_both, **({"busy": 0.5} if "cpu" in sample else {}))
+    page = report.page(more, {})
+    assert "50% / 90%" in row(page, "nginx", "How busy")
+    assert "| direct" not in page[page.index("How busy"):]
+
+
 def test_a_busy_machine_is_called_so():
     assert "busy" not in report.machine_line(results())
     busy = dict(MACHINE, load_average=9.0)
