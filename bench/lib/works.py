@@ -75,8 +75,8 @@ class Work:
     def possible(self, wanted):
         """These numbers of connections as far as the limit of open files allows; what it does not is said."""
         most = measure.connections_max()
-        self.said += [f"- {count} connections need more open files than the limit of {measure.fd_limit()} allows: "
-                      f"{most} instead." for count in wanted if count > most]
+        self.said = [f"- {count} connections need more open files than the limit of {measure.fd_limit()} allows: "
+                     f"{most} instead." for count in wanted if count > most]
         return dict.fromkeys(min(count, most) for count in wanted)
 
     def points(self):

@@ -130,7 +130,8 @@ static void reconnect_wait(struct reconnect *all, uint64_t deadline_ns)
 	for (int i = 0; i < n; i++)
 		reconnect_event(all, events[i].data.ptr);
 	if (load_now_ns() > deadline_ns)
-		load_die("only %u of %u are back", all->back, all->options->connections);
+		load_die("only %u of %u are %s", all->storm ? all->back : all->live,
+			 all->options->connections, all->storm ? "back" : "connected");
 }
 
 static void reconnect_set_up(struct reconnect *all, uint64_t deadline_ns)
