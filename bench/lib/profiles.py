@@ -28,7 +28,7 @@ PROFILES = {
         "storm": {"rounds": 2, "rate": 2000, "count": 2000, "warm_up": 1},
         "reconnect": {"rounds": 2, "clients": (1000,)},
         "idle": {"rounds": 2, "connections": (1000,), "settle": 0.5},
-        "kafka": {"rounds": 3, "warm_up": 2, "records": 200_000},
+        "kafka": {"rounds": 3, "warm_up": 2, "records": 200_000, "consumed": 800_000},
     }),
     "full": (8, {
         "core": {"handshakes": 400, "lengths": ("512M", "384M+12345", "256M+7"), "round_trips": 10000},
@@ -41,7 +41,7 @@ PROFILES = {
         "storm": {"rounds": 3, "rate": 2000, "count": 3000, "warm_up": 2},
         "reconnect": {"rounds": 2, "clients": (1000, 10000)},
         "idle": {"rounds": 1, "connections": (1000, 10000), "settle": 1},
-        "kafka": {"rounds": 6, "warm_up": 3, "records": 400_000},
+        "kafka": {"rounds": 6, "warm_up": 3, "records": 400_000, "consumed": 1_600_000},
     }),
     # In the VM that counts instructions: emulated, so small, and steady, so few rounds.
     "vm": (9, {

@@ -2,6 +2,7 @@
 """What a run consists of, without running it."""
 import pytest
 
+import kafka
 import measure
 import profiles
 import runner
@@ -60,3 +61,10 @@ def test_the_proxy_has_a_core_of_its_own():
     assert measure.cores({0, 1}) == ({1}, {0}, {0})
     assert measure.cores({4, 5, 6}) == ({5}, {6}, {4})
     assert measure.cores(set(range(8))) == ({1}, {2}, {0, 3, 4, 5, 6, 7})
+
+
+def test_what_the_broker_uses_anyhow_is_taken_off_and_never_guessed():
+    assert kafka.beyond_idle(1000, 100, 2) == 800
+    assert kafka.beyond_idle(1000, 400, 2) == 200
+    assert kafka.beyond_idle(1000, 401, 2) is None
+    assert kafka.beyond_idle(1000, 600, 2) is None
