@@ -25,6 +25,7 @@ RECORD = 1024
 # As Kafka's own scripts start a broker.
 BROKER_OPTIONS = "-XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35"
 TOOL_SECONDS = 300
+START_TRIES = 4
 # To say how long it takes: a tool's start and end, which are Java's, and what it then does, on an ordinary machine.
 TOOL_START, PRODUCED_A_SECOND, CONSUMED_A_SECOND = 2.0, 100_000, 300_000
 # More of what the broker used than this for being there: what it used for the load cannot be told.
@@ -142,13 +143,24 @@ class Broker:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 env=dict(os.environ, KAFKA_BROKER_OPTS=BROKER_OPTIONS))
         try:
-            self.topic("--create", "consume")
-        except measure.LoadFailed as why:
+            self.await_start()
+        except BaseException:
             self.__exit__()
-            raise subjects.Unavailable(f"the broker did not start: {why}; {machine.read(self.path('log'))[-500:]}") from None
+            raise
 
-    def topic(self, action, name):
-        self.tool("TopicCommand", f"127.0.0.1:{self.internal}", action, "--topic", name)
+    def await_start(self):
+        for _ in range(START_TRIES):  # the tool waits a minute for it
+            try:
+                self.topic("--create", "consume", "--if-not-exists")
+                return
+            except measure.LoadFailed as said:
+                why = said
+            if self.process.poll() is not None:
+                break
+        raise subjects.Unavailable(f"the broker did not start: {why}; {machine.read(self.path('log'))[-500:]}")
+
+    def topic(self, action, name, *more):
+        self.tool("TopicCommand", f"127.0.0.1:{self.internal}", action, "--topic", name, *more)
 
     def tool(self, name, address, *arguments):
         """Its output."""
