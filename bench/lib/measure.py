@@ -78,8 +78,9 @@ def fd_limit():
 
 
 def connections_max():
-    """How many connections a proxy can hold under the limit of open files: two files each."""
-    return (fd_limit() - 200) // 2
+    """How many connections every proxy can hold under the limit of open files: two files each, and stunnel takes no more than
+    125/256 of the limit, those included that are about to end."""
+    return min((fd_limit() - 200) // 2, fd_limit() * 120 // 256)
 
 
 def kernel_has_tls():

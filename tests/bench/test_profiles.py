@@ -27,6 +27,13 @@ def test_what_open_files_do_not_allow_is_cut_and_said(monkeypatch):
     assert "500 instead" in note
 
 
+def test_stunnel_can_hold_them_too(monkeypatch):
+    monkeypatch.setattr("measure.fd_limit", lambda: 20000)
+    assert measure.connections_max() < 20000 * 125 // 256
+    monkeypatch.setattr("measure.fd_limit", lambda: 21334)
+    assert measure.connections_max() >= 10000
+
+
 def test_usual_subjects_are_known():
     assert set(subjects.USUAL) <= set(subjects.CATALOGUE)
 
