@@ -213,6 +213,7 @@ class Kafka(Work):
         super().__init__(params, rounds)
         self.broker = None
         self.topics = []
+        self.untold = 0  # samples that hardly exceeded the broker's idleness
 
     def points(self):
         return [("consume", {"point": "consume"}), ("produce", {"point": "produce"})]
@@ -232,8 +233,12 @@ class Kafka(Work):
 
     def notes(self):
         version = re.search(r"<kafka\.version>(.*)</", machine.read(os.path.join(TOOLS, "pom.xml")))
-        return [f"- Apache Kafka {version[1] if version else '?'}, broker and clients on {machine.java_version()}, "
+        said = [f"- Apache Kafka {version[1] if version else '?'}, broker and clients on {machine.java_version()}, "
                 f"broker options {BROKER_OPTIONS}."]
+        if self.untold:
+            said.append(f"- {self.untold} samples do not count: the broker hardly used more than the {self.broker.idle_ns / 1e6:.0f} ms a "
+                        "second that it uses anyhow. This machine is busy with other things, or slow.")
+        return said
 
     @contextlib.contextmanager
     def stage(self, session, names):
@@ -315,5 +320,6 @@ class Kafka(Work):
             self.broker.topic("--delete", topic)
         moved = records * RECORD
         told = broker is not None
+        self.untold += not told
         return {"cpu": (broker + proxy) / moved if told else None, "broker": broker / moved if told else None,
                 "proxy": proxy / moved if subject.proxy else None, "rate": rate}
