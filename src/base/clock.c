@@ -31,3 +31,8 @@ uint64_t clock_realtime_ns(void)
 {
 	return fake_clock ? fake_clock->realtime_ns : clock_read(CLOCK_REALTIME);
 }
+
+uint64_t clock_thread_cpu_ns(void)
+{
+	return clock_read(CLOCK_THREAD_CPUTIME_ID);
+}

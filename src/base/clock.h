@@ -11,8 +11,10 @@
 uint64_t clock_monotonic_ns(void);
 /* CLOCK_REALTIME in nanoseconds since the epoch. */
 uint64_t clock_realtime_ns(void);
+/* CPU time of the calling thread in nanoseconds. */
+uint64_t clock_thread_cpu_ns(void);
 
-/* Tests only: both clocks are taken from here; NULL gives the kernel's back. */
+/* Tests only: the first two clocks are taken from here; NULL gives the kernel's back. */
 struct clock_fake {
 	uint64_t monotonic_ns;
 	uint64_t realtime_ns;

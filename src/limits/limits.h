@@ -74,20 +74,20 @@
 #define HANDSHAKE_RECORDS_MAX	   64
 #define HANDSHAKE_MEMORY_BYTES	   (64 * 1024) /* that one in flight is taken to hold */
 #define CERTIFICATE_LIST_BYTES_MAX (64 * 1024)
-#define CERTIFICATE_DEPTH_MAX	   8  /* intermediates between leaf and root */
+#define CERTIFICATE_DEPTH_MAX	   8	 /* intermediates between leaf and root */
 #define VERIFIED_PEERS_MAX	   16384 /* that a context remembers */
-#define VERIFIED_PEER_BYTES_MAX	   2048  /* of names; who has more is verified each time */
-#define PEER_NAMES_MAX		   64 /* subject alternative names looked at */
+#define VERIFIED_PEER_BYTES_MAX	   2048	 /* of names; who has more is verified each time */
+#define PEER_NAMES_MAX		   64	 /* subject alternative names looked at */
 #define PEER_NAME_BYTES_MAX	   512
 #define PEER_DN_BYTES_MAX	   8000 /* of the whole subject, as a broker would print it */
 
 /* From a certificate's name to a principal (kafka/principal_rules.h). */
-#define PRINCIPAL_RULES_MAX	   256
-#define PRINCIPAL_RULE_BYTES_MAX   4096
-#define PRINCIPAL_STEPS_MAX	   100000 /* of all rules for one name */
-#define PRINCIPAL_MATCH_KIB_MAX	   16384  /* that one match may take for a moment */
-#define PRINCIPAL_READ_STEPS_MAX   1000000 /* to read the rules of one text */
-#define ISSUER_PATTERNS_MAX	   64	   /* of one rule about issuers, of a kind */
+#define PRINCIPAL_RULES_MAX	 256
+#define PRINCIPAL_RULE_BYTES_MAX 4096
+#define PRINCIPAL_STEPS_MAX	 100000	 /* of all rules for one name */
+#define PRINCIPAL_MATCH_KIB_MAX	 16384	 /* that one match may take for a moment */
+#define PRINCIPAL_READ_STEPS_MAX 1000000 /* to read the rules of one text */
+#define ISSUER_PATTERNS_MAX	 64	 /* of one rule about issuers, of a kind */
 
 #define PROXY_HEADER_BYTES_MAX (16 * 1024) /* of the PROXY protocol, sent or received */
 
@@ -105,6 +105,10 @@
 #define PIPE_BYTES	     (1024 * 1024)     /* asked for: see dataplane/pipe_pool.c */
 #define PIPE_BYTES_MIN	     (64 * 1024)       /* a smaller pipe is not spliced through */
 #define LINGER_BYTES_MAX     (4 * 1024 * 1024) /* read and thrown away after our last alert */
+
+/* What a start may take for finding out which record layer is the cheaper (tls/ktls_calibrate.h).
+ */
+#define KTLS_CALIBRATION_MS_MAX 500
 
 /* RFC 8446 4.6.3: a peer may ask for new keys at will; each costs us a derivation and an answer. */
 #define KEY_UPDATES_BURST    16

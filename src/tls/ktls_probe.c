@@ -6,72 +6,16 @@
  * at start, on the caller's thread; leaves nothing behind.
  */
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
-#include "base/util.h"
 #include "tls/ktls.h"
 #include "tls/ktls_impl.h"
 
 #define VERSION_1_2	  0x0303
 #define VERSION_1_3	  0x0304
-#define ANSWER_TIMEOUT_MS 1000
 #define INTERRUPTIONS_MAX 100
-
-struct pair {
-	int a, b;
-};
-
-static void pair_fini(struct pair *p)
-{
-	if (p->a >= 0)
-		close(p->a);
-	if (p->b >= 0)
-		close(p->b);
-}
-
-#define cleanup_pair __attribute__((cleanup(pair_fini)))
-
-/* A record that cannot be read must not keep the start of the program. */
-static int set_timeout(int fd)
-{
-	struct timeval tv = { .tv_sec = ANSWER_TIMEOUT_MS / 1000,
-			      .tv_usec = ANSWER_TIMEOUT_MS % 1000 * 1000L };
-
-	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ? -errno : 0;
-}
-
-static int pair_connect(struct pair *p, int listener)
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET };
-	socklen_t len = sizeof(sin);
-
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (bind(listener, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(listener, 1) < 0 ||
-	    getsockname(listener, (struct sockaddr *)&sin, &len) < 0 ||
-	    connect(p->a, (struct sockaddr *)&sin, sizeof(sin)) < 0)
-		return -errno;
-	p->b = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	return p->b < 0 ? -errno : 0;
-}
-
-static int pair_init(struct pair *p)
-{
-	cleanup_close int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int r;
-
-	p->b = -1;
-	p->a = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || p->a < 0)
-		return -errno;
-	r = pair_connect(p, listener);
-	if (!r)
-		r = set_timeout(p->a);
-	return r ? r : set_timeout(p->b);
-}
 
 /* Four bytes there; what arrives must be what was sent. */
 static int say(int from, int to, const char *word)
@@ -88,8 +32,8 @@ static int say(int from, int to, const char *word)
 	return (size_t)n == strlen(word) && !memcmp(got, word, (size_t)n) ? 0 : -EBADMSG;
 }
 
-static int set_keys(const struct pair *p, uint16_t version, enum tls_cipher cipher, uint8_t seed,
-		    uint64_t sequence)
+static int set_keys(const struct ktls_pair *p, uint16_t version, enum tls_cipher cipher,
+		    uint8_t seed, uint64_t sequence)
 {
 	struct traffic_keys there, back;
 	struct ktls_key there_key = { version, (uint8_t)cipher, &there, sequence };
@@ -108,7 +52,7 @@ static int set_keys(const struct pair *p, uint16_t version, enum tls_cipher ciph
 	return r;
 }
 
-static int talk(const struct pair *p)
+static int talk(const struct ktls_pair *p)
 {
 	int r = say(p->a, p->b, "ping");
 
@@ -122,8 +66,8 @@ struct extras {
 
 static int try_cipher_once(uint16_t version, enum tls_cipher cipher, struct extras *ret)
 {
-	cleanup_pair struct pair p = { -1, -1 };
-	int r = pair_init(&p);
+	cleanup_ktls_pair struct ktls_pair p = KTLS_PAIR_NONE;
+	int r = ktls_pair_init(&p);
 
 	if (!r)
 		r = ktls_attach(p.a);
@@ -190,8 +134,8 @@ static void explain_cipher(struct ktls_support *s, enum tls_cipher cipher, int r
 
 static int try_ulp_once(void)
 {
-	cleanup_pair struct pair p = { -1, -1 };
-	int r = pair_init(&p);
+	cleanup_ktls_pair struct ktls_pair p = KTLS_PAIR_NONE;
+	int r = ktls_pair_init(&p);
 
 	return r ? r : ktls_attach(p.a);
 }
