@@ -195,7 +195,7 @@ void leg_alert(struct leg *leg, struct worker *worker, uint8_t alert)
 	if (!leg->transport->is_tls || leg->notified)
 		return;
 	leg->notified = true;
-	if (leg->transport->spliceable) {
+	if (leg->transport->splice_in) {
 		/* kTLS: what is held is plaintext that is in no record yet; it would only delay the
 		 * alert. */
 		held_free(worker, TAKE_PTR(leg->out));
@@ -227,9 +227,16 @@ void leg_use_ktls(struct leg *leg, struct tls_keys *keys, bool can_rekey)
 	leg->can_rekey = can_rekey;
 }
 
+void leg_use_ktls_send(struct leg *leg, struct tls_keys *keys)
+{
+	leg_use(leg, &transport_ktls_send, keys);
+	leg->can_rekey = true;
+	aead_init(&leg->rx, keys, false);
+}
+
 void leg_close(struct leg *leg, struct worker *worker)
 {
-	if (leg->keys && leg->transport == &transport_aead) {
+	if (leg->keys) { /* what kernel TLS does has no context to give back */
 		aead_release(worker->aead_cache, &leg->rx);
 		aead_release(worker->aead_cache, &leg->tx);
 	}

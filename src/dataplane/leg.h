@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A leg is one socket of a connection behind one of three transports: plain, ktls, aead. The relay
- * sees only this header.
+ * A leg is one socket of a connection behind one of the transports: plain, ktls, aead, or ktls_send
+ * (the kernel seals, we open). The relay sees only this header.
  *
  * Plaintext travels in a batch: pieces inside the worker's one large buffer, so that an idle
  * connection owns no buffer at all. What a socket does not take at once becomes the leg's `out`
@@ -49,7 +49,8 @@ enum leg_result {
 struct transport {
 	const char *name;
 	bool is_tls;
-	bool spliceable; /* plaintext can be spliced in and out of the socket */
+	bool splice_in;	 /* plaintext can be spliced into the socket: nothing is sealed here */
+	bool splice_out; /* … and out of it: nothing is opened here */
 	/* Fills `batch` with up to about `want` bytes, laid out as `to` likes it. LEG_OK: at least
 	 * one byte, or the leg was served without data (control records) and should be asked again.
 	 * Clears leg->readable when the socket is drained. */
@@ -65,7 +66,7 @@ struct transport {
 	enum leg_result (*rekey)(struct leg *leg, struct worker *worker, bool sending);
 };
 
-extern const struct transport transport_plain, transport_ktls, transport_aead;
+extern const struct transport transport_plain, transport_ktls, transport_ktls_send, transport_aead;
 
 struct leg {
 	struct loop_watch watch; /* holds the fd */
@@ -73,7 +74,7 @@ struct leg {
 	struct tls_keys *keys; /* owned; NULL: not TLS */
 	struct held *out;      /* owned; blocked output, NULL: none */
 	struct held *in;       /* owned; aead: an incomplete record, NULL: none */
-	struct aead rx, tx;    /* aead only */
+	struct aead rx, tx;    /* aead; rx of ktls_send, too */
 	struct post_handshake post_handshake;
 	uint32_t key_update_tokens;
 	uint64_t key_update_refill_ns;
@@ -106,6 +107,8 @@ static inline int leg_fd(const struct leg *leg)
 /* Installs the transport on a leg whose handshake is done; takes `keys`. */
 void leg_use_aead(struct leg *leg, struct tls_keys *keys);
 void leg_use_ktls(struct leg *leg, struct tls_keys *keys, bool can_rekey);
+/* Not in TLS 1.3 on a kernel that can not re-key. */
+void leg_use_ktls_send(struct leg *leg, struct tls_keys *keys);
 
 /* Writes what is held. LEG_OK: nothing is left. */
 enum leg_result leg_flush(struct leg *leg, struct worker *worker);

@@ -48,8 +48,9 @@ static size_t send_room(int fd)
 static void note_bytes(struct conn *conn, struct flow *flow, size_t n)
 {
 	enum stats_direction direction = flow == &conn->inbound ? STATS_IN : STATS_OUT;
-	enum stats_transport transport =
-		conn->tls->transport == &transport_ktls ? STATS_KTLS : STATS_AEAD;
+	const struct transport *tls = conn->tls->transport;
+	bool in_kernel = flow->from == conn->tls ? tls->splice_out : tls->splice_in;
+	enum stats_transport transport = in_kernel ? STATS_KTLS : STATS_AEAD;
 
 	flow->bytes += n;
 	if (flow->share.mode != SHARE_FREE)
@@ -67,7 +68,7 @@ static bool wants_splice(const struct conn *conn, const struct flow *flow, size_
 
 	/* Never less than a record: older kernels lose what of one is left. */
 	return flow->bulk_reads && allowed >= RELAY_BULK_BYTES && mode != CONFIG_SPLICE_OFF &&
-	       flow->from->transport->spliceable && flow->to->transport->spliceable &&
+	       flow->from->transport->splice_out && flow->to->transport->splice_in &&
 	       (mode == CONFIG_SPLICE_ON || !flow->from->transport->is_tls);
 }
 
@@ -114,7 +115,7 @@ static size_t copy_bytes(const struct flow *flow)
 {
 	if (!flow->bulk_reads)
 		return RELAY_BULK_BYTES;
-	if (flow->from->transport == &transport_aead)
+	if (!flow->from->transport->splice_out) /* records, which are opened here */
 		return RELAY_BATCH_BYTES;
 	return MAX(MIN(send_room(leg_fd(flow->to)), (size_t)RELAY_BATCH_BYTES),
 		   (size_t)4 * RELAY_BULK_BYTES);

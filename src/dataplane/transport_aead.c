@@ -126,8 +126,8 @@ static enum leg_result on_raw_end(struct leg *leg)
 	return LEG_EOF;
 }
 
-static enum leg_result aead_transport_recv(struct leg *leg, struct worker *worker,
-					   const struct leg *to, size_t want, struct batch *batch)
+enum leg_result aead_transport_recv(struct leg *leg, struct worker *worker, const struct leg *to,
+				    size_t want, struct batch *batch)
 {
 	size_t kept = leg->in ? leg->in->end : 0, used = 0;
 	/* Room for what records are more than their payload, of one at least. */
@@ -199,7 +199,7 @@ static enum leg_result aead_transport_send(struct leg *leg, struct worker *worke
 	return r == LEG_OK ? leg_send_raw(leg, worker, batch->pieces, count) : r;
 }
 
-static enum leg_result aead_transport_rekey(struct leg *leg, struct worker *worker, bool sending)
+enum leg_result aead_transport_rekey(struct leg *leg, struct worker *worker, bool sending)
 {
 	struct aead *aead = sending ? &leg->tx : &leg->rx;
 	int r;

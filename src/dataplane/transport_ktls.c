@@ -2,7 +2,8 @@
 /*
  * The kernel's TLS transport (Documentation/networking/tls.rst): plaintext in and out of the
  * socket; control records come and go with a cmsg that carries their type. What the kernel does not
- * count (records a key) is counted here from above.
+ * count (records a key) is counted here from above. In transport_ktls_send the kernel has the key
+ * for sending only, and what comes is opened as in transport_aead.
  */
 #include <errno.h>
 #include <linux/tls.h>
@@ -137,9 +138,26 @@ static enum leg_result ktls_transport_send_control(struct leg *leg, struct worke
 const struct transport transport_ktls = {
 	.name = "ktls",
 	.is_tls = true,
-	.spliceable = true,
+	.splice_in = true,
+	.splice_out = true,
 	.recv = ktls_transport_recv,
 	.send = ktls_transport_send,
 	.send_control = ktls_transport_send_control,
 	.rekey = ktls_transport_rekey,
+};
+
+static enum leg_result ktls_send_rekey(struct leg *leg, struct worker *worker, bool sending)
+{
+	return sending ? ktls_transport_rekey(leg, worker, true)
+		       : aead_transport_rekey(leg, worker, false);
+}
+
+const struct transport transport_ktls_send = {
+	.name = "ktls_send",
+	.is_tls = true,
+	.splice_in = true,
+	.recv = aead_transport_recv,
+	.send = ktls_transport_send,
+	.send_control = ktls_transport_send_control,
+	.rekey = ktls_send_rekey,
 };

@@ -45,7 +45,8 @@ static enum leg_result plain_send(struct leg *leg, struct worker *worker, struct
 
 const struct transport transport_plain = {
 	.name = "plain",
-	.spliceable = true,
+	.splice_in = true,
+	.splice_out = true,
 	.recv = plain_recv,
 	.send = plain_send,
 };

@@ -167,6 +167,20 @@ int ktls_install(int fd, const struct tls_keys *keys, const struct ktls_support 
 	return KTLS_OK;
 }
 
+int ktls_install_sending(int fd, const struct tls_keys *keys, const struct ktls_support *support,
+			 struct err_text *err)
+{
+	struct ktls_key tx = { keys->version, keys->cipher, &keys->tx, keys->tx_sequence };
+	int r = check(keys, support, err);
+
+	if (!r)
+		r = attach(fd, err);
+	if (r)
+		return r;
+	r = ktls_set_key(fd, true, &tx);
+	return r ? err_set(err, KTLS_NOT_POSSIBLE, "TLS_TX: %s", strerror(-r)) : KTLS_OK;
+}
+
 int ktls_expect_unpadded(int fd)
 {
 	int on = 1;

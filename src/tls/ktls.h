@@ -33,6 +33,9 @@ enum ktls_result {
  * -errno: the socket is half changed and must be closed. */
 int ktls_install(int fd, const struct tls_keys *keys, const struct ktls_support *support,
 		 struct err_text *err);
+/* Only what we send; what comes stays as it is on the wire. KTLS_OK or KTLS_NOT_POSSIBLE. */
+int ktls_install_sending(int fd, const struct tls_keys *keys, const struct ktls_support *support,
+			 struct err_text *err);
 /* After ktls_install(), TLS 1.3: the kernel opens what comes straight into the reader's buffer,
  * where it has no room for padding. A record that is padded all the same, or a control record, it
  * opens a second time. 0 or -errno: this kernel can not, and goes on as it was. */

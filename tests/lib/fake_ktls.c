@@ -32,12 +32,13 @@
 
 struct fake {
 	bool can_rekey;
+	bool raw;	  /* fake_ktls_receive_raw() */
 	bool key_expired; /* a KeyUpdate was read: nothing more before its key */
 	bool broken;	  /* a record failed: so does every read after it */
 	bool have_head;	  /* of the queue */
 	uint8_t type;
 	size_t start, end; /* of the head's payload */
-	uint8_t data[FAKE_KTLS_RECORD_BYTES_MAX];
+	uint8_t data[FAKE_KTLS_RAW_BYTES_MAX];
 	int sk_err;
 	size_t send_max;
 	struct fake_ktls_stats stats;
@@ -85,6 +86,11 @@ void fake_ktls_pair(int ret[2], bool can_rekey)
 	fakes[ret[0]] = calloc(1, sizeof(*fakes[ret[0]]));
 	assert(fakes[ret[0]]);
 	fakes[ret[0]]->can_rekey = can_rekey;
+}
+
+void fake_ktls_receive_raw(int fd)
+{
+	fake_of(fd)->raw = true;
 }
 
 void fake_ktls_limit_send(int fd, size_t bytes)
@@ -182,6 +188,22 @@ static int load_head(int fd, struct fake *f)
 	return 1;
 }
 
+/* As load_head(), of bytes that mean nothing here. */
+static int load_raw(int fd, struct fake *f)
+{
+	ssize_t n;
+
+	if (f->have_head)
+		return 1;
+	n = __real_recv(fd, f->data, sizeof(f->data), MSG_DONTWAIT);
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	f->start = 0;
+	f->end = (size_t)n;
+	f->have_head = true;
+	return 1;
+}
+
 static void head_taken(struct fake *f)
 {
 	f->have_head = false;
@@ -212,6 +234,25 @@ static size_t take(struct fake *f, const struct iovec *iov, size_t count, size_t
 	return taken;
 }
 
+/* A stream: as much as there is room for. */
+static ssize_t recv_raw(int fd, struct fake *f, struct msghdr *msg)
+{
+	size_t len = 0, copied = 0;
+	int r = 1;
+
+	for (size_t i = 0; i < msg->msg_iovlen; i++)
+		len += msg->msg_iov[i].iov_len;
+	while (copied < len) {
+		r = load_raw(fd, f);
+		if (r <= 0)
+			break;
+		copied += take(f, msg->msg_iov, msg->msg_iovlen, copied);
+		f->have_head = f->start < f->end;
+	}
+	msg->msg_controllen = 0;
+	return copied || r == 0 ? (ssize_t)copied : fail(-r);
+}
+
 /* The type of what is read, if there is room for it. */
 static void put_type(struct msghdr *msg, uint8_t type)
 {
@@ -234,6 +275,8 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 
 	if (!f)
 		return __real_recvmsg(fd, msg, flags);
+	if (f->raw)
+		return recv_raw(fd, f, msg);
 	for (size_t i = 0; i < msg->msg_iovlen; i++)
 		len += msg->msg_iov[i].iov_len;
 	while (copied < len) {
@@ -278,6 +321,7 @@ static ssize_t splice_in(int fd, struct fake *f, int pipe, size_t len)
 	int inside = 0, r;
 	ssize_t n;
 
+	assert(!f->raw); /* nobody has opened it */
 	ioctl(pipe, FIONREAD, &inside);
 	f->stats.into_used_pipe += inside > 0;
 	f->stats.into_small_pipe += fcntl(pipe, F_GETPIPE_SZ) < PIPE_BYTES_SAFE;
@@ -429,7 +473,7 @@ int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_
 		return __real_setsockopt(fd, level, option, value, len);
 	if (!f->can_rekey)
 		return (int)fail(EBUSY);
-	assert(option == TLS_TX || option == TLS_RX);
+	assert(option == TLS_TX || (option == TLS_RX && !f->raw));
 	assert(info->info.cipher_type == TLS_CIPHER_AES_GCM_128 && len == sizeof(*info));
 	memcpy(f->keys[option == TLS_TX], info->key, sizeof(info->key));
 	if (option == TLS_TX) {

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #define FAKE_KTLS_RECORD_BYTES_MAX 16384
+#define FAKE_KTLS_RAW_BYTES_MAX	   (FAKE_KTLS_RECORD_BYTES_MAX + 256)
 
 struct fake_ktls_record {
 	uint8_t type, generation;
@@ -36,6 +37,9 @@ struct fake_ktls_stats {
 
 /* ret[0] is the kTLS socket, ret[1] its wire. Both non-blocking. `can_rekey`: Linux >= 6.14. */
 void fake_ktls_pair(int ret[2], bool can_rekey);
+/* From now on it has keys for sending only: what the wire sends is read as it is (by recv), a
+ * stream of packets of at most FAKE_KTLS_RAW_BYTES_MAX. */
+void fake_ktls_receive_raw(int fd);
 /* At most so many bytes a send or splice; 0: no limit. */
 void fake_ktls_limit_send(int fd, size_t bytes);
 const struct fake_ktls_stats *fake_ktls_stats(int fd);

@@ -6,6 +6,7 @@
  *
  *	ktls-check rekey | no-rekey	what this kernel is expected to do about new keys
  */
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -23,7 +24,9 @@
 #include "base/util.h"
 #include "pair.h"
 #include "tcp_pair.h"
+#include "tls/aead.h"
 #include "tls/ktls.h"
+#include "tls/ktls_calibrate.h"
 #include "tls/post_handshake.h"
 #include "tls/record.h"
 
@@ -42,6 +45,9 @@ struct session {
 	struct peer *peer;
 	struct tls_handshake_summary summary;
 	int fds[2]; /* ours, the peer's */
+	/* Where the kernel only sends: */
+	struct aead_cache *cache; /* NULL: it receives, too */
+	struct aead rx;
 };
 
 static int setup(void **state)
@@ -148,6 +154,7 @@ static void session_start(struct session *s, bool we_serve, uint16_t version,
 	assert_int_equal(s->summary.version, version);
 	assert_int_equal(s->summary.cipher, cipher);
 	tcp_pair(s->fds);
+	s->cache = NULL;
 }
 
 static void session_install(struct session *s)
@@ -200,6 +207,38 @@ static void read_exactly(int fd, uint8_t *ret, size_t len)
 	}
 }
 
+/* One record, opened by ourselves. */
+static size_t open_one(struct session *s, uint8_t *ret_type, uint8_t *ret)
+{
+	static uint8_t record[TLS_RECORD_BYTES_MAX];
+	uint8_t type, *payload;
+	size_t body, len;
+
+	read_exactly(s->fds[0], record, TLS_RECORD_HEADER_BYTES);
+	assert_int_equal(tls_record_check_header(record, &type, &body), TLS_RECORD_OK);
+	read_exactly(s->fds[0], record + TLS_RECORD_HEADER_BYTES, body);
+	assert_int_equal(aead_open(s->cache, &s->rx, record, TLS_RECORD_HEADER_BYTES + body,
+				   ret_type, &payload, &len),
+			 AEAD_OK);
+	memcpy(ret, payload, len);
+	return len;
+}
+
+static void we_read(struct session *s, uint8_t *ret, size_t len)
+{
+	uint8_t type;
+
+	if (!s->cache) {
+		read_exactly(s->fds[0], ret, len);
+		return;
+	}
+	for (size_t got = 0; got < len;) {
+		got += open_one(s, &type, ret + got);
+		assert_int_equal(type, TLS_APPLICATION_DATA);
+		assert_true(got <= len);
+	}
+}
+
 static void exchange(struct session *s)
 {
 	static const size_t sizes[] = { 1, 200, 16384, 16385, 40000, 3 };
@@ -218,7 +257,7 @@ static void exchange(struct session *s)
 		assert_int_equal(SSL_write(s->pair.peer, plain, (int)len), len);
 		flush_peer(s);
 		memset(got, 0, len);
-		read_exactly(s->fds[0], got, len);
+		we_read(s, got, len);
 		assert_memory_equal(got, plain, len);
 	}
 }
@@ -382,6 +421,82 @@ static void test_expect_unpadded(void **state)
 	}
 }
 
+/* The kernel seals, we open; new keys for both directions. */
+static void test_sending_only(void **state)
+{
+	for (int c = 0; c < 4 * TLS_CIPHER_COUNT; c++) {
+		struct session s;
+		struct err_text err = { "" };
+		uint8_t got[16384], type;
+
+		session_start(&s, c & 1, c & 2 ? 0x0303 : 0x0304, c / 4);
+		assert_int_equal(aead_cache_new(2, &s.cache), 0);
+		aead_init(&s.rx, s.keys, false);
+		if (ktls_install_sending(s.fds[0], s.keys, &support, &err) != KTLS_OK)
+			fail_msg("%s", err.text);
+		exchange(&s);
+		if (rekey_expected && !(c & 2)) {
+			assert_int_equal(SSL_key_update(s.pair.peer, SSL_KEY_UPDATE_REQUESTED), 1);
+			assert_int_equal(SSL_do_handshake(s.pair.peer), 1);
+			flush_peer(&s);
+			assert_int_equal(open_one(&s, &type, got), 5);
+			assert_int_equal(type, TLS_HANDSHAKE);
+			aead_release(s.cache, &s.rx);
+			assert_int_equal(tls13_update_key(s.keys->cipher, &s.keys->rx), 0);
+			s.keys->rx_sequence = 0;
+			we_update(&s);
+			assert_int_equal(ktls_rekey(s.fds[0], s.keys, true), 0);
+			exchange(&s);
+		}
+		aead_release(s.cache, &s.rx);
+		aead_cache_free(s.cache);
+		session_fini(&s);
+	}
+}
+
+static int open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* Every way brings every byte, and leaves nothing behind; how dear it is nobody asks here. */
+static void test_calibrate(void **state)
+{
+	static const struct ktls_ways usual = { KTLS_WAY_SPLICE, KTLS_WAY_COPY };
+	static struct ktls_calibration calibration;
+	const unsigned int all = (1U << TLS_CIPHER_COUNT) - 1;
+	struct ktls_suites wanted = { { all, all } };
+	int before = open_fds();
+
+	ktls_calibrate(&calibration, &support, &wanted, 600000);
+	assert_int_equal(open_fds(), before);
+	for (int i = 0; i < KTLS_VERSION_COUNT * TLS_CIPHER_COUNT; i++) {
+		const struct ktls_costs *costs = &calibration.costs[i % 2][i / 2];
+		struct err_text why;
+
+		if (!costs->measured)
+			fail_msg("suite %d: %s", i, costs->why.text);
+		for (int d = 0; d < KTLS_DIRECTION_COUNT; d++)
+			for (int way = 0; way < KTLS_WAY_COUNT; way++) {
+				bool exists =
+					way != KTLS_WAY_UNPADDED || (i % 2 && d == KTLS_RECEIVING);
+
+				assert_int_equal(ktls_cost(costs, d, KTLS_LARGE, way) > 0, exists);
+				assert_int_equal(ktls_cost(costs, d, KTLS_SMALL, way) > 0,
+						 exists && way != KTLS_WAY_SPLICE);
+			}
+		printf("suite %d: %s", i, ktls_use_name(ktls_choose(costs, &usual, &why)));
+		printf(": %s\n", why.text);
+	}
+}
+
 static void test_not_fit(void **state)
 {
 	struct session s;
@@ -403,9 +518,10 @@ static void test_not_fit(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_probe),	    cmocka_unit_test(test_probe_interrupted),
-		cmocka_unit_test(test_every_suite), cmocka_unit_test(test_early_bird),
-		cmocka_unit_test(test_rekey),	    cmocka_unit_test(test_expect_unpadded),
+		cmocka_unit_test(test_probe),	     cmocka_unit_test(test_probe_interrupted),
+		cmocka_unit_test(test_every_suite),  cmocka_unit_test(test_early_bird),
+		cmocka_unit_test(test_rekey),	     cmocka_unit_test(test_expect_unpadded),
+		cmocka_unit_test(test_sending_only), cmocka_unit_test(test_calibrate),
 		cmocka_unit_test(test_not_fit),
 	};
 
