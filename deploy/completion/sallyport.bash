@@ -16,7 +16,7 @@ _sallyport_value() {
 	-c | --config | --socket | --dir) _sallyport_files "$2" ;;
 	--sort) _sallyport_words "age bytes idle stall" "$2" ;;
 	--state) _sallyport_words "handshake connect relay linger" "$2" ;;
-	--transport) _sallyport_words "ktls aead plain" "$2" ;;
+	--transport) _sallyport_words "ktls ktls_send aead plain" "$2" ;;
 	--usage) _sallyport_words "client server both" "$2" ;;
 	--key) _sallyport_words "ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" "$2" ;;
 	--for) _sallyport_words "10m 1h" "$2" ;;

@@ -60,7 +60,7 @@ complete -c sallyport -n "__sallyport_verb $filter" -l serial -x -d 'Its serial 
 complete -c sallyport -n "__sallyport_verb $filter" -l principal -x -d 'What a Kafka broker is told that it is'
 complete -c sallyport -n "__sallyport_verb $filter" -l listener -x -d 'Only of this listener'
 complete -c sallyport -n '__sallyport_verb conns' -l state -x -a 'handshake connect relay linger' -d 'In these states'
-complete -c sallyport -n '__sallyport_verb conns' -l transport -x -a 'ktls aead plain' -d 'Of the TLS side'
+complete -c sallyport -n '__sallyport_verb conns' -l transport -x -a 'ktls ktls_send aead plain' -d 'Of the TLS side'
 complete -c sallyport -n '__sallyport_verb conns' -l sort -x -a 'age bytes idle stall' -d 'What comes first'
 complete -c sallyport -n '__sallyport_verb conns' -l limit -x -d 'Show at most so many'
 complete -c sallyport -n '__sallyport_verb limits' -a 'set clear'

@@ -74,14 +74,15 @@ static bool take_states(const struct http_request *request, struct http_answer *
 static bool take_transport(const struct http_request *request, struct http_answer *answer,
 			   struct conn_filter *filter)
 {
-	static const char *const names[] = { "", "plain", "aead", "ktls" };
+	static const char *const names[] = { "", "plain", "aead", "ktls", "ktls_send" };
 
 	if (!take_text(request, answer, "transport", filter->transport, sizeof(filter->transport)))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(filter->transport, names[i]) == 0)
 			return true;
-	api_fail(answer, 400, "transport '%s': aead, ktls or plain is expected", filter->transport);
+	api_fail(answer, 400, "transport '%s': aead, ktls, ktls_send or plain is expected",
+		 filter->transport);
 	return false;
 }
 

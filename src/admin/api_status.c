@@ -128,8 +128,8 @@ static void put_listener(const struct route *route, void *arg)
 		",\"handshakes\":%" PRIu64 ",\"handshakes_max\":%" PRIu64,
 		(uint64_t)atomic_load(&route->state->connections), config->limits.connections,
 		(uint64_t)atomic_load(&route->state->handshakes), config->limits.handshakes);
-	api_string(out, "transport", route->use_ktls_13 ? "ktls" : "aead", false);
-	api_string(out, "transport_why", route->transport_why, false);
+	api_string(out, "transport", ktls_use_name(route->transport), false);
+	api_string(out, "transport_why", route->transport_why.text, false);
 	put_certificate(out, "certificate", NULL, &ends.own);
 	put_certificate(out, "expires_first", NULL, &ends.first);
 	fputc('}', out);

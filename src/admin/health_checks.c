@@ -179,9 +179,9 @@ static void check_route(const struct route *route, void *arg)
 	if (is_recent(mark_of(&route->state->marks.accept_failed_ns), round->now_ns, RECENT_NS))
 		health_set(round->health, HEALTH_ACCEPT_FAILED, route->config->name, "on %s",
 			   route->config->listen_text);
-	if (route->config->ktls == CONFIG_KTLS_AUTO && !route->use_ktls_13)
+	if (route->config->ktls == CONFIG_KTLS_AUTO && route->transport == KTLS_USE_NONE)
 		health_set(round->health, HEALTH_KTLS_NOT_IN_USE, route->config->name, "%s",
-			   route->transport_why);
+			   route->transport_why.text);
 	if (route->tls)
 		(void)tls_context_visit_certificates(route->tls, check_certificate, &certificates);
 }

@@ -57,8 +57,7 @@ static void write_listener_info(const struct scrape *scrape, const struct route 
 	      LISTENER_LABELS(
 		      route, { "role", config->role == CONFIG_ROLE_FRONT ? "front" : "egress" },
 		      { "listen", config->listen_text }, { "upstream", config->upstream_text },
-		      { "transport",
-			transport_names[route->use_ktls_13 ? STATS_KTLS : STATS_AEAD] }),
+		      { "transport", ktls_use_name(route->transport) }),
 	      1);
 }
 

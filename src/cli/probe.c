@@ -99,10 +99,91 @@ static void print_pacing(const struct probe *probe)
 		remedy("tc qdisc replace dev DEVICE root fq");
 }
 
+static const char *const direction_names[KTLS_DIRECTION_COUNT] = {
+	[KTLS_SENDING] = "sending",
+	[KTLS_RECEIVING] = "receiving",
+};
+static const unsigned int size_bytes[KTLS_SIZE_COUNT] = {
+	[KTLS_SMALL] = KTLS_SMALL_BYTES,
+	[KTLS_LARGE] = KTLS_LARGE_BYTES,
+};
+
+/* Nanoseconds of CPU time a KiB; 0: not measured. */
+static uint64_t per_kib(const struct ktls_costs *costs, int direction, int size, int way)
+{
+	return (uint64_t)ktls_cost(costs, direction, size, way) * 1024 / size_bytes[size];
+}
+
+static void print_costs_row(const struct ktls_costs *costs, int direction, int size)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%s %u B", direction_names[direction], size_bytes[size]);
+	printf("    %-20s", text);
+	for (int way = 0; way < KTLS_WAY_COUNT; way++) {
+		uint64_t ns = per_kib(costs, direction, size, way);
+
+		snprintf(text, sizeof(text), "%" PRIu64, ns);
+		printf(" %9s", ns ? text : "-");
+	}
+	putchar('\n');
+}
+
+static void print_costs(const struct probe *probe, uint16_t version, enum tls_cipher cipher)
+{
+	const struct ktls_costs *costs =
+		&probe->calibration.costs[ktls_version_index(version)][cipher];
+	struct err_text why;
+	enum ktls_use use = probe_ktls_use(probe, version, cipher, &why);
+
+	printf("  TLS 1.%u %s\n", version - 0x0301U, tls_cipher_name(cipher));
+	for (int direction = 0; costs->measured && direction < KTLS_DIRECTION_COUNT; direction++)
+		for (int size = KTLS_SIZE_COUNT - 1; size >= 0; size--)
+			print_costs_row(costs, direction, size);
+	printf("    taken: %s: %s\n", ktls_use_name(use), why.text);
+}
+
+static bool is_tried(const struct ktls_costs *costs)
+{
+	return costs->measured || costs->why.text[0];
+}
+
+static void print_calibration(const struct probe *probe)
+{
+	const struct ktls_calibration *calibration = &probe->calibration;
+	bool begun = false;
+
+	for (uint16_t version = 0x0304; version >= 0x0303; version--)
+		for (int cipher = 0; cipher < TLS_CIPHER_COUNT; cipher++) {
+			if (!is_tried(&calibration->costs[ktls_version_index(version)][cipher]))
+				continue;
+			if (!begun) {
+				printf("%-24s", "CPU time, ns a KiB");
+				for (int way = 0; way < KTLS_WAY_COUNT; way++)
+					printf(" %9s", ktls_way_name(way));
+				printf("    (measured in %u ms)\n", calibration->took_ms);
+			}
+			begun = true;
+			print_costs(probe, version, cipher);
+		}
+}
+
+static const char *use_text(enum ktls_use use)
+{
+	switch (use) {
+	case KTLS_USE_BOTH:
+		return "ktls";
+	case KTLS_USE_SENDING:
+		return "ktls_send (the kernel seals, our own record layer opens)";
+	default:
+		return "aead (our own record layer)";
+	}
+}
+
 static int print_text(const struct probe *probe)
 {
 	struct err_text why;
-	bool ktls = probe_uses_ktls(probe, &why);
+	enum ktls_use use = probe_ktls_use(probe, 0x0304, TLS_CIPHER_AES_128_GCM_SHA256, &why);
 	char landlock[40];
 
 	printf("%-22s      %s\n", "kernel", probe->kernel);
@@ -120,9 +201,9 @@ static int print_text(const struct probe *probe)
 		remedy(probe->landlock_why.text);
 	print_limits(probe);
 	print_pacing(probe);
-	printf("%sktls: auto uses %s here%s: %s\n", cli_style(stdout, CLI_BOLD),
-	       ktls ? "ktls" : "aead (our own record layer)", cli_style(stdout, CLI_PLAIN),
-	       why.text);
+	print_calibration(probe);
+	printf("%sktls: auto uses %s here%s: %s\n", cli_style(stdout, CLI_BOLD), use_text(use),
+	       cli_style(stdout, CLI_PLAIN), why.text);
 	return cli_finish(CLI_OK);
 }
 
@@ -152,10 +233,57 @@ static void print_ciphers_json(const char *name, const bool ciphers[TLS_CIPHER_C
 	fputc('}', stdout);
 }
 
-static int print_json(const struct probe *probe)
+static void print_cost_json(const struct ktls_costs *costs, int direction, int size)
+{
+	printf("{\"direction\":\"%s\",\"bytes\":%u,\"ns_per_kib\":{", direction_names[direction],
+	       size_bytes[size]);
+	for (int way = 0; way < KTLS_WAY_COUNT; way++) {
+		uint64_t ns = per_kib(costs, direction, size, way);
+
+		printf("%s\"%s\":", way ? "," : "", ktls_way_name(way));
+		print_number_json(ns ? ns : PROBE_UNKNOWN);
+	}
+	fputs("}}", stdout);
+}
+
+static void print_suite_json(const struct probe *probe, uint16_t version, enum tls_cipher cipher)
+{
+	const struct ktls_costs *costs =
+		&probe->calibration.costs[ktls_version_index(version)][cipher];
+	struct err_text why;
+	enum ktls_use use = probe_ktls_use(probe, version, cipher, &why);
+
+	printf("{\"version\":\"1.%u\",\"cipher\":\"%s\",\"transport\":\"%s\",\"why\":",
+	       version - 0x0301U, tls_cipher_name(cipher), ktls_use_name(use));
+	json_write_string(stdout, why.text);
+	printf(",\"measured\":%s,\"costs\":[", costs->measured ? "true" : "false");
+	for (int i = 0; costs->measured && i < KTLS_DIRECTION_COUNT * KTLS_SIZE_COUNT; i++) {
+		if (i)
+			putchar(',');
+		print_cost_json(costs, i / KTLS_SIZE_COUNT, i % KTLS_SIZE_COUNT);
+	}
+	fputs("]}", stdout);
+}
+
+static void print_auto_json(const struct probe *probe)
 {
 	struct err_text why;
-	bool ktls = probe_uses_ktls(probe, &why);
+	enum ktls_use use = probe_ktls_use(probe, 0x0304, TLS_CIPHER_AES_128_GCM_SHA256, &why);
+
+	printf(",\"ktls_auto\":{\"transport\":\"%s\",\"why\":", ktls_use_name(use));
+	json_write_string(stdout, why.text);
+	printf(",\"measured_ms\":%u,\"suites\":[", probe->calibration.took_ms);
+	for (unsigned int i = 0; i < KTLS_VERSION_COUNT * TLS_CIPHER_COUNT; i++) {
+		if (i)
+			putchar(',');
+		print_suite_json(probe, (uint16_t)(0x0304 - i / TLS_CIPHER_COUNT),
+				 i % TLS_CIPHER_COUNT);
+	}
+	fputs("]}", stdout);
+}
+
+static int print_json(const struct probe *probe)
+{
 
 	fputs("{\"kernel\":", stdout);
 	json_write_string(stdout, probe->kernel);
@@ -182,10 +310,9 @@ static int print_json(const struct probe *probe)
 	json_write_string(stdout, probe->pacing_why.text);
 	fputs(",\"fq\":", stdout);
 	json_write_string(stdout, probe->fq);
-	printf("},\"secrets_locked\":%s,\"ktls_auto\":{\"transport\":\"%s\",\"why\":",
-	       probe->secrets_locked ? "true" : "false", ktls ? "ktls" : "aead");
-	json_write_string(stdout, why.text);
-	puts("}}");
+	printf("},\"secrets_locked\":%s", probe->secrets_locked ? "true" : "false");
+	print_auto_json(probe);
+	puts("}");
 	return cli_finish(CLI_OK);
 }
 

@@ -212,21 +212,40 @@ static void refuse_without_ktls(struct conn *conn, const char *why)
 	conn_end(conn, conn->tls, CLOSE_KTLS_UNAVAILABLE, TLS_ALERT_INTERNAL_ERROR);
 }
 
+/* As much as the route wants. As ktls_install(). */
+static int give_to_kernel(struct conn *conn, struct tls_keys *keys, struct err_text *why)
+{
+	const struct route *route = conn->route;
+	int fd = leg_fd(conn->tls), r;
+
+	switch (route->ktls_use[ktls_version_index(keys->version)][keys->cipher]) {
+	case KTLS_USE_BOTH:
+		r = ktls_install(fd, keys, route->ktls, why);
+		if (r != KTLS_OK)
+			return r;
+		if (route->config->ktls_padding == CONFIG_PADDING_NONE && keys->version == 0x0304)
+			ktls_expect_unpadded(fd); /* without it all is the same */
+		leg_use_ktls(conn->tls, keys, route->ktls->rekey);
+		return KTLS_OK;
+	case KTLS_USE_SENDING:
+		r = ktls_install_sending(fd, keys, route->ktls, why);
+		if (r == KTLS_OK)
+			leg_use_ktls_send(conn->tls, keys);
+		return r;
+	default:
+		return KTLS_NOT_POSSIBLE;
+	}
+}
+
 /* Gives the keys to the kernel where the route wants it. LEG_FAILED: the connection has been ended.
  */
 static enum leg_result use_transport(struct conn *conn, struct tls_keys *keys)
 {
 	struct route *route = conn->route;
-	bool want_ktls = keys->version == 0x0304 ? route->use_ktls_13 : route->use_ktls_12;
 	struct err_text why = { "this kernel has not all the suites of the listener" };
-	int r = KTLS_NOT_POSSIBLE;
+	int r = give_to_kernel(conn, keys, &why);
 
-	if (want_ktls)
-		r = ktls_install(leg_fd(conn->tls), keys, route->ktls, &why);
 	if (r == KTLS_OK) {
-		if (route->config->ktls_padding == CONFIG_PADDING_NONE && keys->version == 0x0304)
-			ktls_expect_unpadded(leg_fd(conn->tls)); /* without it all is the same */
-		leg_use_ktls(conn->tls, keys, route->ktls->rekey);
 		conn_stats_add(conn, handshakes_ktls, 1);
 		return LEG_OK;
 	}

@@ -29,7 +29,7 @@ struct conn_filter {
 	char principal[PEER_NAME_BYTES_MAX + 1]; /* a glob, too, on what the broker is told */
 	char serial[PEER_SERIAL_TEXT_BYTES];	 /* the whole, any case */
 	char listener[LISTENER_NAME_MAX + 1];
-	char transport[8]; /* of the TLS side; "plain" before the keys are handed over */
+	char transport[12]; /* of the TLS side; "plain" before the keys are handed over */
 };
 
 enum conn_sort {

@@ -156,50 +156,109 @@ static int supply_tls(struct route *route, const struct route *previous, struct 
 }
 
 /* Said at start and when it changes. */
-static void log_transport(const struct route *route, const struct route *previous, const char *why)
+static void log_transport(const struct route *route, const struct route *previous)
 {
-	if (previous && previous->use_ktls_13 == route->use_ktls_13)
+	const struct config_listener *config = route->config;
+
+	if (previous && !memcmp(previous->ktls_use, route->ktls_use, sizeof(route->ktls_use)))
 		return;
-	log_msg(LOG_INFO, "transport", "listener %s: %s for TLS 1.3: %s%s", route->config->name,
-		route->use_ktls_13 ? "ktls" : "aead", why,
-		route->use_ktls_13 && route->config->ktls_padding == CONFIG_PADDING_NONE &&
+	log_msg(LOG_INFO, "transport", "listener %s: %s for TLS 1.3: %s%s", config->name,
+		ktls_use_name(route->transport), route->transport_why.text,
+		route->transport == KTLS_USE_BOTH && config->ktls_padding == CONFIG_PADDING_NONE &&
 				!route->ktls->unpadded
 			? "; ktls_padding: none means nothing to this kernel (Linux 6.0 knows it)"
 			: "");
+}
+
+static unsigned int suites_of(const struct config_listener *config)
+{
+	unsigned int suites = 0;
+
+	for (size_t i = 0; i < config->tls.cipher_count; i++)
+		suites |= 1U << cipher_of(config->tls.ciphers[i]);
+	return suites;
+}
+
+/* How bulk would go through the kernel (relay.c: wants_splice()). */
+static struct ktls_ways ways_of(const struct config_listener *config)
+{
+	struct ktls_ways ways = { KTLS_WAY_SPLICE, KTLS_WAY_COPY };
+
+	if (config->splice == CONFIG_SPLICE_OFF)
+		ways.sending = KTLS_WAY_COPY;
+	if (config->splice == CONFIG_SPLICE_ON)
+		ways.receiving = KTLS_WAY_SPLICE;
+	else if (config->ktls_padding == CONFIG_PADDING_NONE)
+		ways.receiving = KTLS_WAY_UNPADDED;
+	return ways;
+}
+
+/* With `ktls: auto`: for each suite what is cheapest, if the kernel is fit to be asked. `why`: of
+ * the suite that comes first. */
+static void choose_cheapest(struct route *route, uint16_t version, struct err_text *why)
+{
+	const struct config_tls *tls = &route->config->tls;
+	unsigned int index = ktls_version_index(version);
+	struct ktls_ways ways = ways_of(route->config);
+
+	if (!ktls_is_fit(route->ktls, version, suites_of(route->config), why))
+		return;
+	for (size_t i = tls->cipher_count; i-- > 0;) {
+		enum tls_cipher cipher = cipher_of(tls->ciphers[i]);
+
+		route->ktls_use[index][cipher] = (uint8_t)ktls_choose(
+			&route->snapshot->calibration.costs[index][cipher], &ways, why);
+	}
+}
+
+static void use_kernel(struct route *route, uint16_t version)
+{
+	if (ktls_has_suites(route->ktls, version, suites_of(route->config)))
+		memset(route->ktls_use[ktls_version_index(version)], KTLS_USE_BOTH,
+		       TLS_CIPHER_COUNT);
+}
+
+/* What suites do otherwise than the one that comes first. */
+static void tell_exceptions(struct route *route)
+{
+	const struct config_tls *tls = &route->config->tls;
+	char *text = route->transport_why.text;
+
+	for (size_t i = 1; i < tls->cipher_count; i++) {
+		enum tls_cipher cipher = cipher_of(tls->ciphers[i]);
+		enum ktls_use use = route->ktls_use[ktls_version_index(CONFIG_TLS_1_3)][cipher];
+		size_t used = strlen(text);
+
+		if (use != route->transport)
+			snprintf(text + used, ERR_TEXT_BYTES - used, "; %s: %s",
+				 tls_cipher_name(cipher), ktls_use_name(use));
+	}
 }
 
 /* Which transport a listener will use. */
 static int choose_transport(struct route *route, const struct route *previous, struct err_text *err)
 {
 	const struct config_listener *config = route->config;
-	const struct ktls_support *ktls = route->ktls;
-	bool all_13 = ktls->ulp, all_12 = ktls->ulp;
-	const char *why = "ktls: off";
+	struct err_text unsaid;
 
-	for (size_t i = 0; i < config->tls.cipher_count; i++) {
-		all_13 = all_13 && ktls->cipher13[cipher_of(config->tls.ciphers[i])];
-		all_12 = all_12 && ktls->cipher12[cipher_of(config->tls.ciphers[i])];
-	}
+	err_set(&route->transport_why, 0, "ktls: off");
 	if (config->ktls == CONFIG_KTLS_REQUIRED) {
-		if (!all_13)
+		if (!ktls_has_suites(route->ktls, CONFIG_TLS_1_3, suites_of(config)))
 			return err_set(
 				err, -EOPNOTSUPP,
 				"listener %s: ktls: required, but this kernel has it not: %s",
-				config->name, ktls->why);
-		route->use_ktls_13 = true;
-		route->use_ktls_12 = all_12;
-		why = "ktls: required";
+				config->name, route->ktls->why);
+		use_kernel(route, CONFIG_TLS_1_3);
+		use_kernel(route, CONFIG_TLS_1_2);
+		err_set(&route->transport_why, 0, "ktls: required");
 	} else if (config->ktls == CONFIG_KTLS_AUTO) {
-		/* Without re-keying a KeyUpdate ends a connection; our own record layer goes on.
-		 * TLS 1.2 has none. */
-		route->use_ktls_13 = all_13 && ktls->rekey;
-		route->use_ktls_12 = all_12;
-		why = route->use_ktls_13 ? "the kernel has TLS and can re-key"
-		      : all_13		 ? "the kernel has TLS but can not re-key (Linux 6.14 can)"
-					 : ktls->why;
+		choose_cheapest(route, CONFIG_TLS_1_3, &route->transport_why);
+		choose_cheapest(route, CONFIG_TLS_1_2, &unsaid);
 	}
-	route->transport_why = why;
-	log_transport(route, previous, why);
+	route->transport = route->ktls_use[ktls_version_index(CONFIG_TLS_1_3)]
+					  [cipher_of(config->tls.ciphers[0])];
+	tell_exceptions(route);
+	log_transport(route, previous);
 	return 0;
 }
 
@@ -288,17 +347,44 @@ static bool any_wants_ktls(const struct config *config)
 	return false;
 }
 
-/* The kernel is asked once. */
+/* What somebody may be served by and nobody has measured yet. */
+static struct ktls_suites suites_to_measure(const struct ktls_support *support,
+					    const struct config *config)
+{
+	struct ktls_suites wanted = { { 0 } };
+	struct err_text unsaid;
+
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+		unsigned int suites = suites_of(listener);
+
+		if (listener->ktls != CONFIG_KTLS_AUTO)
+			continue;
+		for (int v = (int)listener->tls.min_version; v <= CONFIG_TLS_1_3; v++)
+			if (ktls_is_fit(support, (uint16_t)v, suites, &unsaid))
+				wanted.of[ktls_version_index((uint16_t)v)] |= suites;
+	}
+	return wanted;
+}
+
+/* The kernel is asked once, and measured once. */
 static void find_ktls(struct snapshot *snapshot, const struct config *config,
 		      const struct snapshot *previous)
 {
-	if (previous && previous->ktls_probed) {
+	struct ktls_suites wanted;
+
+	if (previous) {
 		snapshot->ktls = previous->ktls;
-		snapshot->ktls_probed = true;
-	} else if (any_wants_ktls(config)) {
-		ktls_probe(&snapshot->ktls);
-		snapshot->ktls_probed = true;
+		snapshot->ktls_probed = previous->ktls_probed;
+		snapshot->calibration = previous->calibration;
 	}
+	if (!any_wants_ktls(config))
+		return;
+	if (!snapshot->ktls_probed)
+		ktls_probe(&snapshot->ktls);
+	snapshot->ktls_probed = true;
+	wanted = suites_to_measure(&snapshot->ktls, config);
+	ktls_calibrate(&snapshot->calibration, &snapshot->ktls, &wanted, KTLS_CALIBRATION_MS_MAX);
 }
 
 static void log_unresolved(const struct route *route, const char *why)

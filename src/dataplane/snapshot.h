@@ -26,6 +26,7 @@
 #include "limits/rate.h"
 #include "tls/context.h"
 #include "tls/ktls.h"
+#include "tls/ktls_calibrate.h"
 #include "tls/peer.h"
 
 struct upstream_address {
@@ -71,8 +72,9 @@ struct route {
 	bool awaiting; /* certificate or roots have not come yet: there is no `tls` */
 	struct principal_rules *principal_rules; /* NULL: no broker is told of anybody */
 	const struct ktls_support *ktls;	 /* the snapshot's */
-	bool use_ktls_13, use_ktls_12;
-	const char *transport_why; /* … or not: static, or the snapshot's */
+	uint8_t ktls_use[KTLS_VERSION_COUNT][TLS_CIPHER_COUNT]; /* enum ktls_use */
+	enum ktls_use transport; /* of these that of TLS 1.3 with the suite that comes first */
+	struct err_text transport_why;
 	int unix_fd; /* the listening socket that all workers share, or -1 (borrowed from worker 0)
 		      */
 	/* The upstream's addresses, renewed by the control side. */
@@ -90,6 +92,7 @@ struct snapshot {
 	struct config *config; /* owned */
 	bool ktls_probed;
 	struct ktls_support ktls;
+	struct ktls_calibration calibration;
 	struct route *routes;
 	size_t route_count;
 };

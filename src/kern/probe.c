@@ -23,6 +23,10 @@
 #include "limits/limits.h"
 #include "loop/loop.h"
 
+#define VERSION_1_2 0x0303
+#define VERSION_1_3 0x0304
+#define ALL_SUITES  ((1U << TLS_CIPHER_COUNT) - 1)
+
 static uint64_t read_number(const char *path)
 {
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -84,6 +88,17 @@ static bool can_lock_secrets(void)
 	return secret && secret_locked();
 }
 
+static void calibrate(struct probe *probe)
+{
+	struct ktls_suites wanted = { { 0 } };
+	struct err_text unsaid;
+
+	for (uint16_t version = VERSION_1_2; version <= VERSION_1_3; version++)
+		if (ktls_is_fit(&probe->ktls, version, ALL_SUITES, &unsaid))
+			wanted.of[ktls_version_index(version)] = ALL_SUITES;
+	ktls_calibrate(&probe->calibration, &probe->ktls, &wanted, KTLS_CALIBRATION_MS_MAX);
+}
+
 void probe_gather(struct probe *ret)
 {
 	struct probe probe = { 0 };
@@ -96,6 +111,7 @@ void probe_gather(struct probe *ret)
 	if (probe.io_uring)
 		probe.io_uring_why.text[0] = 0;
 	ktls_probe(&probe.ktls);
+	calibrate(&probe);
 	probe.landlock_abi = MAX(sandbox_landlock_abi(&probe.landlock_why), 0);
 	probe.pipe_bytes_max = read_number("/proc/sys/fs/pipe-max-size");
 	probe.pipe_user_pages_soft = read_number("/proc/sys/fs/pipe-user-pages-soft");
@@ -109,22 +125,13 @@ void probe_gather(struct probe *ret)
 	*ret = probe;
 }
 
-bool probe_uses_ktls(const struct probe *probe, struct err_text *ret_why)
+enum ktls_use probe_ktls_use(const struct probe *probe, uint16_t version, enum tls_cipher cipher,
+			     struct err_text *ret_why)
 {
-	const struct ktls_support *ktls = &probe->ktls;
-	bool all = ktls->ulp;
+	const struct ktls_ways ways = { KTLS_WAY_SPLICE, KTLS_WAY_COPY };
 
-	for (size_t i = 0; i < TLS_CIPHER_COUNT; i++)
-		all = all && ktls->cipher13[i];
-	if (!ktls->ulp)
-		err_set(ret_why, 0, "the kernel has no TLS");
-	else if (!all)
-		err_set(ret_why, 0, "the kernel's TLS lacks a cipher");
-	else if (!ktls->rekey)
-		err_set(ret_why, 0,
-			"the kernel's TLS can not change keys (Linux 6.14 can), so that a peer's "
-			"KeyUpdate would end its connection");
-	else
-		err_set(ret_why, 0, "the kernel has TLS, every cipher, and can change keys");
-	return all && ktls->rekey;
+	if (!ktls_is_fit(&probe->ktls, version, ALL_SUITES, ret_why))
+		return KTLS_USE_NONE;
+	return ktls_choose(&probe->calibration.costs[ktls_version_index(version)][cipher], &ways,
+			   ret_why);
 }

@@ -436,7 +436,7 @@ def test_wrong_command_lines(arguments, says, tmp_path):
 @pytest.mark.parametrize("arguments, says", [
     (["conns", "--sort", "size"], "age, bytes, idle or stall"),
     (["conns", "--state", "relay,closing"], "state 'closing'"),
-    (["conns", "--transport", "tls"], "aead, ktls or plain"),
+    (["conns", "--transport", "tls"], "aead, ktls, ktls_send or plain"),
     (["conns", "--limit", "0"], "from 1 to 100000"),
     (["conns", "--limit", "-1"], "from 1 to 100000"),
     (["conns", "--cn", "x" * 600], "longer than 512 bytes"),

@@ -391,7 +391,7 @@ listeners:
 def check_transports(door):
     """Each connection of a known client was carried as the configuration says, by the front door's
     own account. Returns how many there were."""
-    want = {"off": {"aead"}, "required": {"ktls"}}.get(door.ktls, {"aead", "ktls"})
+    want = {"off": {"aead"}, "required": {"ktls"}}.get(door.ktls, {"aead", "ktls", "ktls_send"})
     seen = [dict(word.split("=", 1) for word in line.split() if "=" in word)
             for line in door.text().splitlines() if " closed " in line and " cn=" in line]
     wrong = [end for end in seen if end["client_transport"] not in want]

@@ -37,11 +37,20 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Listeners of these names on ports from 9001 on, with their upstreams; NULL-ended pairs. */
-static struct config *config_of(const char *const *names_and_upstreams)
+static struct config *config_of_text(const char *text)
 {
 	struct config_problems *problems = calloc(1, sizeof(*problems));
 	struct config *config = NULL;
+
+	if (config_load_bytes(text, strlen(text), "/", &config, problems) < 0)
+		fail_msg("%s", problems->items[0].text);
+	free(problems);
+	return config;
+}
+
+/* Listeners of these names on ports from 9001 on, with their upstreams; NULL-ended pairs. */
+static struct config *config_of(const char *const *names_and_upstreams)
+{
 	char text[8192] = "listeners:\n";
 
 	for (int i = 0; names_and_upstreams[2 * i]; i++) {
@@ -53,10 +62,7 @@ static struct config *config_of(const char *const *names_and_upstreams)
 			 names_and_upstreams[2 * i], 9001 + i, names_and_upstreams[2 * i + 1],
 			 tls_text);
 	}
-	if (config_load_bytes(text, strlen(text), "/", &config, problems) < 0)
-		fail_msg("%s", problems->items[0].text);
-	free(problems);
-	return config;
+	return config_of_text(text);
 }
 
 static struct snapshot *snapshot_of(struct snapshot *previous,
@@ -135,12 +141,116 @@ static void test_addresses(void **state)
 	snapshot_unref(second);
 }
 
+/* As if it had been measured: a full record by our own layer 10000 ns, by the kernel these, copied
+ * and spliced. */
+static void set_costs(struct ktls_costs *costs, uint32_t copied, uint32_t spliced,
+		      uint32_t receiving)
+{
+	costs->measured = true;
+	for (int i = 0; i < KTLS_ROUNDS; i++) {
+		costs->ns[KTLS_SENDING][KTLS_LARGE][KTLS_WAY_OWN][i] = 10000;
+		costs->ns[KTLS_SENDING][KTLS_LARGE][KTLS_WAY_COPY][i] = copied;
+		costs->ns[KTLS_SENDING][KTLS_LARGE][KTLS_WAY_SPLICE][i] = spliced;
+		costs->ns[KTLS_RECEIVING][KTLS_LARGE][KTLS_WAY_OWN][i] = 10000;
+		costs->ns[KTLS_RECEIVING][KTLS_LARGE][KTLS_WAY_COPY][i] = receiving;
+		costs->ns[KTLS_RECEIVING][KTLS_LARGE][KTLS_WAY_UNPADDED][i] = 9000;
+	}
+}
+
+static struct snapshot *measured_snapshot(void)
+{
+	struct snapshot *snapshot = SNAPSHOT(NULL, "x", "127.0.0.1:1");
+	struct ktls_support *ktls = &snapshot->ktls;
+	struct ktls_costs *costs = snapshot->calibration.costs[1];
+
+	snapshot->ktls_probed = true;
+	*ktls = (struct ktls_support){ .ulp = true, .rekey = true, .unpadded = true };
+	memset(ktls->cipher13, true, sizeof(ktls->cipher13));
+	set_costs(&costs[TLS_CIPHER_AES_128_GCM_SHA256], 12000, 8000, 12000);
+	set_costs(&costs[TLS_CIPHER_AES_256_GCM_SHA384], 8000, 8000, 8000);
+	set_costs(&costs[TLS_CIPHER_CHACHA20_POLY1305_SHA256], 12000, 12000, 12000);
+	return snapshot;
+}
+
+static void expect_transport(struct snapshot *snapshot, const char *name, enum ktls_use use,
+			     const char *why)
+{
+	struct route *route = snapshot_route(snapshot, name);
+
+	assert_int_equal(route->transport, use);
+	if (!strstr(route->transport_why.text, why))
+		fail_msg("%s: %s", name, route->transport_why.text);
+}
+
+/* What was measured is kept from snapshot to snapshot, and each listener judges by its settings. */
+static void test_ktls_auto(void **state)
+{
+	struct snapshot *first = measured_snapshot(), *second = NULL;
+	const uint8_t *uses;
+	struct err_text err = { "" };
+	char text[8192];
+
+	(void)state;
+	snprintf(
+		text, sizeof(text),
+		"listeners:\n"
+		"- { name: usual, listen: \"127.0.0.1:9001\", upstream: \"127.0.0.1:1\", tls: %s }\n"
+		"- { name: copied, listen: \"127.0.0.1:9002\", upstream: \"127.0.0.1:1\","
+		" splice: \"off\", tls: %s }\n"
+		"- { name: unpadded, listen: \"127.0.0.1:9003\", upstream: \"127.0.0.1:1\","
+		" ktls_padding: none, tls: %s }\n"
+		"- { name: required, listen: \"127.0.0.1:9004\", upstream: \"127.0.0.1:1\","
+		" ktls: required, tls: %s }\n"
+		"- { name: none, listen: \"127.0.0.1:9005\", upstream: \"127.0.0.1:1\","
+		" ktls: \"off\", tls: %s }\n",
+		tls_text, tls_text, tls_text, tls_text, tls_text);
+	if (snapshot_new(config_of_text(text), first, NULL, &second, &err) < 0)
+		fail_msg("%s", err.text);
+	snapshot_unref(first);
+	expect_transport(second, "usual", KTLS_USE_SENDING,
+			 "sending in the kernel costs 20 % less, receiving 20 % more; "
+			 "TLS_AES_256_GCM_SHA384: ktls; TLS_CHACHA20_POLY1305_SHA256: aead");
+	expect_transport(second, "copied", KTLS_USE_NONE, "costs 20 % more, receiving 20 % more");
+	expect_transport(second, "unpadded", KTLS_USE_BOTH, "costs 20 % less, receiving 10 % less");
+	expect_transport(second, "required", KTLS_USE_BOTH, "ktls: required");
+	expect_transport(second, "none", KTLS_USE_NONE, "ktls: off");
+	uses = snapshot_route(second, "usual")->ktls_use[1];
+	assert_int_equal(uses[TLS_CIPHER_AES_256_GCM_SHA384], KTLS_USE_BOTH);
+	assert_int_equal(uses[TLS_CIPHER_CHACHA20_POLY1305_SHA256], KTLS_USE_NONE);
+	/* This kernel has nothing of TLS 1.2. */
+	uses = snapshot_route(second, "usual")->ktls_use[0];
+	assert_int_equal(uses[TLS_CIPHER_AES_128_GCM_SHA256], KTLS_USE_NONE);
+	snapshot_unref(second);
+}
+
+/* Facts come before figures. */
+static void test_ktls_auto_unfit(void **state)
+{
+	struct snapshot *first = measured_snapshot(), *second = NULL;
+	struct err_text err = { "" };
+	char text[2048];
+
+	(void)state;
+	first->ktls.rekey = false;
+	snprintf(text, sizeof(text),
+		 "listeners:\n"
+		 "- { name: a, listen: \"127.0.0.1:9001\", upstream: \"127.0.0.1:1\", tls: %s }\n",
+		 tls_text);
+	if (snapshot_new(config_of_text(text), first, NULL, &second, &err) < 0)
+		fail_msg("%s", err.text);
+	snapshot_unref(first);
+	expect_transport(second, "a", KTLS_USE_NONE, "can not change keys");
+	snapshot_unref(second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_a_route_keeps_its_snapshot),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_ktls_auto),
+		cmocka_unit_test(test_ktls_auto_unfit),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
