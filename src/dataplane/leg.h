@@ -92,6 +92,7 @@ struct leg {
 	bool hung_up : 1;	  /* the peer has sent FIN: a short read does not mean drained */
 	bool ended : 1;		  /* its stream has ended (LEG_EOF was given) */
 	bool truncated : 1;	  /* … without close_notify */
+	bool broken : 1;	  /* it has failed, which is told when what it gave is delivered */
 	bool notified : 1;	  /* our last record is sent or queued: close_notify or an alert */
 	bool shut : 1;		  /* … and FIN is out */
 	bool can_rekey : 1;	  /* ktls: this kernel takes new keys */

@@ -138,12 +138,42 @@ static enum leg_result copy_once(struct conn *conn, struct flow *flow, size_t al
 	return to->transport->send(to, conn->worker, &batch);
 }
 
-/* One splice in; the way out is deliver()'s. Only ever into an empty pipe: older kernels lose kTLS
- * data at a pipe that fills up. */
+static ssize_t splice_in(const struct leg *from, const struct pipe_pair *pipe, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = splice(leg_fd(from), NULL, pipe->write_fd, NULL, len,
+			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* The last record of what goes out together is seldom full. Reading has made room for the sender,
+ * so that there is often more by now: it goes along, as long as nobody has to wait for it. That
+ * there is nothing more only an empty pipe tells: a pipe that has no room looks the same. */
+static void fill_record(struct leg *from, struct pipe_pair *pipe, size_t limit)
+{
+	while (pipe->bytes < limit && pipe->bytes % TLS_PLAINTEXT_BYTES_MAX) {
+		ssize_t n = splice_in(from, pipe, limit - pipe->bytes);
+
+		if (n < 0 && errno != EAGAIN) {
+			leg_fail_errno(from, errno);
+			from->broken = true;
+		}
+		if (n <= 0)
+			return;
+		pipe->bytes += (size_t)n;
+	}
+}
+
+/* Splices in; the way out is deliver()'s. Out of kTLS once, and only ever into an empty pipe: older
+ * kernels lose data at a pipe that fills up. */
 static enum leg_result splice_once(struct conn *conn, struct flow *flow, size_t allowed,
 				   struct leg **ret_failed)
 {
 	struct leg *from = flow->from, *to = flow->to;
+	size_t limit = MIN(flow->pipe->capacity, allowed);
 	ssize_t n;
 
 	*ret_failed = to;
@@ -155,10 +185,7 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, size_t 
 			return r;
 	}
 	*ret_failed = from;
-	do {
-		n = splice(leg_fd(from), NULL, flow->pipe->write_fd, NULL,
-			   MIN(flow->pipe->capacity, allowed), SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-	} while (n < 0 && errno == EINTR);
+	n = splice_in(from, flow->pipe, limit);
 	if (n < 0 && errno == EAGAIN) {
 		from->readable = false;
 		return LEG_AGAIN;
@@ -171,6 +198,9 @@ static enum leg_result splice_once(struct conn *conn, struct flow *flow, size_t 
 		 * which. */
 		return copy_once(conn, flow, allowed, ret_failed);
 	flow->pipe->bytes = (size_t)n;
+	if (to->keys && !from->keys)
+		fill_record(from, flow->pipe, limit);
+	n = (ssize_t)flow->pipe->bytes;
 	from->empty_records = 0;
 	/* A kTLS splice gives one record at most, so a full one is all that can be asked of it. */
 	if (n < (from->keys ? RELAY_BULK_BYTES / 4 : RELAY_BULK_BYTES))
@@ -186,6 +216,9 @@ static enum leg_result move_once(struct conn *conn, struct flow *flow, struct le
 
 	if (flow->from->ended)
 		return LEG_EOF;
+	*ret_failed = flow->from;
+	if (flow->from->broken)
+		return LEG_FAILED;
 	if (flow_is_limited(flow))
 		allowed = flow_limit_ask(conn, flow);
 	if (!allowed)

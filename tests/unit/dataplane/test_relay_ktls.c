@@ -37,16 +37,16 @@ static const uint8_t close_notify[] = { TLS_ALERT_WARNING, TLS_ALERT_CLOSE_NOTIF
 static const uint8_t internal_error[] = { TLS_ALERT_FATAL, TLS_ALERT_INTERNAL_ERROR };
 static const uint8_t key_update[] = { 24, 0, 0, 1, 0 }, key_update_requested[] = { 24, 0, 0, 1, 1 };
 
-static void scene_open(struct scene *s, struct rig *rig, bool can_rekey, enum config_splice splice)
+static void scene_open_over(struct scene *s, struct rig *rig, bool can_rekey,
+			    enum config_splice splice, const int plain[2])
 {
 	struct tls_keys *keys[2];
-	int tls[2], plain[2];
+	int tls[2];
 
 	memset(s, 0, sizeof(*s));
 	s->rig = rig;
 	rig->config.splice = splice;
 	fake_ktls_pair(tls, can_rekey);
-	rig_socketpair(plain);
 	rig_keys(VERSION_1_3, TLS_CIPHER_AES_128_GCM_SHA256, keys);
 	s->ktls = tls[0];
 	s->wire = tls[1];
@@ -65,6 +65,14 @@ static void scene_open(struct scene *s, struct rig *rig, bool can_rekey, enum co
 		leg_use_ktls(&s->conn->accepted, keys[0], can_rekey);
 	}
 	rig_pattern(sent_bytes, BULK_BYTES, 7);
+}
+
+static void scene_open(struct scene *s, struct rig *rig, bool can_rekey, enum config_splice splice)
+{
+	int plain[2];
+
+	rig_socketpair(plain);
+	scene_open_over(s, rig, can_rekey, splice, plain);
 }
 
 static void scene_start(struct scene *s)
@@ -716,6 +724,35 @@ static void test_peer_vanishes_while_it_is_sent_to(void **state)
 	}
 }
 
+/* Reading on behind what is in the pipe meets the error, which a socket gives once: it must be told
+ * all the same, and after the data. */
+static void test_service_resets_behind_its_data(void **state)
+{
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	for (int splice = CONFIG_SPLICE_AUTO; splice <= CONFIG_SPLICE_OFF; splice++) {
+		struct scene s;
+		int plain[2];
+
+		rig_tcp_pair(plain);
+		scene_open_over(&s, *state, true, (enum config_splice)splice, plain);
+		assert_int_equal(send(s.service, sent_bytes, 50000, 0), 50000);
+		assert_int_equal(
+			setsockopt(s.service, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+		close(s.service);
+		s.service = -1;
+		scene_start(&s);
+		peer_reads_data(&s, 0, 50000);
+		expect_peer_gets(&s, TLS_ALERT, internal_error, sizeof(internal_error));
+		close(s.wire);
+		s.wire = -1;
+		rig_until(s.rig, rig_is_empty, s.rig);
+		assert_int_equal(s.rig->worker.pipes.lent_count, 0);
+		rig_assert_closed(s.rig, CLOSE_UPSTREAM_RESET, (uint64_t)splice + 1);
+		scene_close(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -738,6 +775,7 @@ int main(void)
 		RIG_TEST(test_empty_records_between),
 		RIG_TEST(test_linger_reads_control_records),
 		RIG_TEST(test_peer_vanishes_while_it_is_sent_to),
+		RIG_TEST(test_service_resets_behind_its_data),
 	};
 
 	int failed = cmocka_run_group_tests_name("ktls", tests, NULL, NULL);
