@@ -133,15 +133,9 @@ static int set_expected_name(SSL_CTX *ctx, const char *name, struct err_text *er
 	return 0;
 }
 
-static int set_verification(struct tls_context *context, const struct tls_context_params *params,
+static int set_verification(SSL_CTX *ctx, const struct tls_context_params *params,
 			    struct err_text *err)
 {
-	SSL_CTX *ctx = context->ssl_ctx;
-	int r = roots_get(params, &context->roots, err);
-
-	if (r)
-		return r;
-	SSL_CTX_set1_cert_store(ctx, roots_store(context->roots));
 	SSL_CTX_set_verify_depth(ctx, CERTIFICATE_DEPTH_MAX);
 	if (!SSL_CTX_set_purpose(ctx, params->is_server ? X509_PURPOSE_SSL_CLIENT
 							: X509_PURPOSE_SSL_SERVER))
@@ -177,16 +171,30 @@ static int set_alpn(struct tls_context *context, const struct tls_context_params
 	return 0;
 }
 
+/* The roots come first: they say which library context can verify what ends at them. */
+static int make_ssl_ctx(struct tls_context *context, const struct tls_context_params *params,
+			struct err_text *err)
+{
+	int r = roots_get(params, &context->roots, err);
+
+	if (r)
+		return r;
+	context->ssl_ctx =
+		SSL_CTX_new_ex(roots_library(context->roots), NULL,
+			       params->is_server ? TLS_server_method() : TLS_client_method());
+	if (!context->ssl_ctx)
+		return -ENOMEM;
+	SSL_CTX_set1_cert_store(context->ssl_ctx, roots_store(context->roots));
+	return 0;
+}
+
 static int fill(struct tls_context *context, const struct tls_context_params *params,
 		struct err_text *err)
 {
-	int r;
+	int r = make_ssl_ctx(context, params, err);
 
-	context->ssl_ctx =
-		SSL_CTX_new(params->is_server ? TLS_server_method() : TLS_client_method());
-	if (!context->ssl_ctx)
-		return -ENOMEM;
-	r = verified_new(&context->verified);
+	if (!r)
+		r = verified_new(&context->verified);
 	if (r)
 		return r;
 	if (params->server_name) {
@@ -200,7 +208,7 @@ static int fill(struct tls_context *context, const struct tls_context_params *pa
 	if (!r)
 		r = material_load_own(context->ssl_ctx, params, err);
 	if (!r)
-		r = set_verification(context, params, err);
+		r = set_verification(context->ssl_ctx, params, err);
 	if (!r)
 		r = set_alpn(context, params, err);
 	if (!r)

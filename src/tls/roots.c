@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/util.h"
 #include "limits/limits.h"
+#include "tls/library.h"
 #include "tls/pem.h"
 
 #define ISSUERS_NAME "the issuers' roots"
@@ -40,6 +41,7 @@ struct roots {
 	unsigned int refs; /* under the mutex */
 	uint8_t digest[SHA256_BYTES];
 	X509_STORE *store;
+	OSSL_LIB_CTX *library;
 	struct member *members; /* in order of their digests */
 	size_t count;
 };
@@ -274,6 +276,7 @@ static int make(const struct pieces *pieces, const uint8_t digest[SHA256_BYTES],
 		roots_unref(roots);
 		return r;
 	}
+	roots->library = tls_library(roots->store);
 	/* Two threads may come here with the same: then there are two for a while. */
 	pthread_mutex_lock(&mutex);
 	list_append(&in_use, &roots->node);
@@ -323,4 +326,9 @@ void roots_unref(struct roots *roots)
 X509_STORE *roots_store(const struct roots *roots)
 {
 	return roots->store;
+}
+
+OSSL_LIB_CTX *roots_library(const struct roots *roots)
+{
+	return roots->library;
 }

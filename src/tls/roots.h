@@ -18,5 +18,7 @@ int roots_get(const struct tls_context_params *params, struct roots **ret, struc
 void roots_unref(struct roots *roots); /* any thread; NULL is fine */
 /* Lives as long as `roots`; nobody may change it. */
 X509_STORE *roots_store(const struct roots *roots);
+/* That of sessions whose peers' chains end at these roots; NULL: OpenSSL's default one. */
+OSSL_LIB_CTX *roots_library(const struct roots *roots);
 
 #endif

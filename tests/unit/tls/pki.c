@@ -58,6 +58,11 @@ static EVP_PKEY *rsa_key(int bits)
 	return NULL;
 }
 
+static bool is_edwards(const char *kind)
+{
+	return !strcmp(kind, "ED25519") || !strcmp(kind, "ED448");
+}
+
 static EVP_PKEY *make_key(const char *kind)
 {
 	EVP_PKEY *key;
@@ -66,8 +71,8 @@ static EVP_PKEY *make_key(const char *kind)
 		kind = "P-256";
 	if (!strncmp(kind, "RSA:", 4))
 		key = rsa_key(atoi(kind + 4));
-	else if (!strcmp(kind, "ED25519"))
-		key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	else if (is_edwards(kind))
+		key = EVP_PKEY_Q_keygen(NULL, NULL, kind);
 	else
 		key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", kind);
 	must(key, kind);
@@ -169,7 +174,9 @@ void pki_make(struct pki_cert *ret, const struct pki_cert *issuer, const struct 
 	set_names(x, issuer, spec);
 	X509_set_pubkey(x, key);
 	add_extensions(x, issuer, spec);
-	must(X509_sign(x, signer, EVP_PKEY_is_a(signer, "ED25519") ? NULL : EVP_sha256()), "sign");
+	must(X509_sign(x, signer,
+		       is_edwards(EVP_PKEY_get0_type_name(signer)) ? NULL : EVP_sha256()),
+	     "sign");
 	ret->x509 = x;
 	ret->key = key;
 }

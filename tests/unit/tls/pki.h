@@ -19,7 +19,8 @@ struct pki_cert {
 
 struct pki_spec {
 	const char *cn;	 /* NULL: no CN */
-	const char *key; /* "P-256" (default), "P-384", "P-224", "P-521", "ED25519", "RSA:<bits>" */
+	const char *key; /* "P-256" (default), "P-384", "P-224", "P-521", "ED25519", "ED448",
+			    "RSA:<bits>" */
 	bool is_ca;
 	int path_length;	 /* of a CA: -1 none; 0 here means none too, so use PKI_PATH_ZERO */
 	const char *san;	 /* OpenSSL's config form: "DNS:a,URI:spiffe://x" */
