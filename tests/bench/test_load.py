@@ -11,23 +11,18 @@ import time
 import pytest
 
 from conftest import BUILD
+from ports import claim_ports
 
 LOAD = BUILD / "bench" / "sallyport-load"
 # Where a middleman does something, in bytes from the upstream: after the first sends, before the last.
 AT = 100_000
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @pytest.fixture(name="origin")
 def fixture_origin():
     if not os.access(LOAD, os.X_OK):
         pytest.fail(f"{LOAD} is not built: meson setup -Dbench=true")
-    port = free_port()
+    (port,) = claim_ports(1)
     with subprocess.Popen([LOAD, "origin", "--listen", f"127.0.0.1:{port}"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:
         assert b"listening" in process.stdout.readline()
@@ -147,7 +142,7 @@ def test_a_stall_is_charged_to_all_who_waited(origin):
 
 
 def test_reconnect_counts_those_who_are_back():
-    port = free_port()
+    (port,) = claim_ports(1)
     origin = [LOAD, "origin", "--listen", f"127.0.0.1:{port}"]
     with subprocess.Popen(origin, stdout=subprocess.PIPE) as first:
         first.stdout.readline()

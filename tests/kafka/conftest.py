@@ -5,6 +5,7 @@ import types
 
 import kafka_rig
 import pytest
+from ports import claim_ports
 
 
 @pytest.fixture(scope="session")
@@ -12,7 +13,7 @@ def site(tmp_path_factory):
     """A running broker, its certificates, and the port that it advertises for the front door."""
     kafka_rig.need()
     folder = tmp_path_factory.mktemp("kafka")
-    (port,) = kafka_rig.free_ports(1)
+    (port,) = claim_ports(1)
     broker = kafka_rig.Broker(folder / "broker", port)
     try:
         broker.start()

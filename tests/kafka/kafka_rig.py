@@ -20,10 +20,15 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPO / "tests" / "lib"))
+
+from ports import claim_ports  # noqa: E402
+
 KAFKA = REPO / "deploy" / "local" / "kafka"
 BINARY = pathlib.Path(os.environ.get("SALLYPORT_BIN", REPO / "build" / "sallyport"))
 KTLS = os.environ.get("SALLYPORT_KTLS", "off")
@@ -52,30 +57,6 @@ def need():
 
 def _die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-_claims = []  # sockets whose names say that a port is this process's, for as long as it lives
-
-
-def free_ports(count):
-    """Ports for listeners that come and go while the tests run. They lie below the range from which
-    the system takes those of outgoing connections and above that of the other tests, and no second
-    run of these tests gets them: a broker that is down must find its port free again."""
-    found = []
-    for port in random.sample(range(30000, 32700), 2700):
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0sallyport-kafka-port-{port}")
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            claim.close()
-            continue
-        _claims.append(claim)
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise RigError("no free ports")
 
 
 def wait_until(what, check, seconds):
@@ -247,7 +228,7 @@ class Broker(Daemon):
     def __init__(self, folder, advertise_port, jwks=None, properties=None):
         """`properties`: a file with more of its configuration."""
         folder = pathlib.Path(folder)
-        self.port, self.internal, self.controller = free_ports(3)
+        self.port, self.internal, self.controller = claim_ports(3)
         super().__init__("broker", [
             KAFKA / "broker", "--dir", folder, "--port", self.port, "--internal", self.internal,
             "--controller", self.controller, "--advertise", f"127.0.0.1:{advertise_port}",

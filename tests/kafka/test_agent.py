@@ -12,6 +12,7 @@ import types
 import kafka_rig
 import pytest
 from kafka_rig import BINARY, KAFKA, REPO, SLOW, run
+from ports import claim_ports
 
 HOOK = REPO / "deploy" / "hooks" / "kafka-reload-tls"
 LISTENER = "tls"
@@ -83,7 +84,7 @@ def issue(folder, name):
 def site(tmp_path_factory):
     kafka_rig.need()
     folder = tmp_path_factory.mktemp("agent")
-    (port,) = kafka_rig.free_ports(1)
+    (port,) = claim_ports(1)
     for name in ("ca", "second"):
         run([BINARY, "dev", "ca", "--dir", folder / name, "--cn", f"root {name}"])
     (folder / "password").write_text("a-password\n")

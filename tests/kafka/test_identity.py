@@ -5,16 +5,14 @@ import contextlib
 import pathlib
 import re
 import struct
-import sys
 import time
 import types
 
 import kafka_rig
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-
-import certs  # noqa: E402
+import certs
+from ports import claim_ports
 
 TOPIC = "orders"
 FRANZ = pathlib.Path(__file__).resolve().parent / "franz"
@@ -26,7 +24,7 @@ def front(tmp_path_factory):
     with TOPIC, and groups that are called alike; svc-b only read TOPIC, without a group."""
     kafka_rig.need()
     folder = tmp_path_factory.mktemp("identity")
-    (port,) = kafka_rig.free_ports(1)
+    (port,) = claim_ports(1)
     pki, keys = kafka_rig.Pki(folder / "pki"), folder / "keys"
     broker = kafka_rig.Broker(folder / "broker", port, jwks=keys / "jwks.json")
     root = certs.Authority("Root of short lives")
@@ -252,7 +250,7 @@ def test_broker_ends_it_with_the_certificate(front):
 def test_plaintext_listener(front, tmp_path):
     """One that serves everybody as ANONYMOUS, a super user here: the client gets an end, and nothing
     of what it said is done."""
-    (port,) = kafka_rig.free_ports(1)
+    (port,) = claim_ports(1)
     wrong = types.SimpleNamespace(port=front.broker.internal)
     door = kafka_rig.Door(front.folder / "wrong", port, wrong, front.pki, keys=front.keys)
     (tmp_path / "line").write_text("evil\n")
@@ -271,7 +269,7 @@ def test_plaintext_listener(front, tmp_path):
 
 def test_none_is_told(front):
     """A real broker is known as one."""
-    (port,) = kafka_rig.free_ports(1)
+    (port,) = claim_ports(1)
     door = kafka_rig.Door(front.folder / "none", port,
                           types.SimpleNamespace(port=front.broker.internal), front.pki,
                           more="kafka: { identity: none }")

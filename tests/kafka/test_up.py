@@ -11,28 +11,17 @@ import subprocess
 import kafka_rig
 import pytest
 from kafka_rig import REPO, SLOW
+from ports import claim_row
 
 LOCAL = REPO / "deploy" / "local"
-
-
-def ports_in_a_row(count):
-    """The first of them."""
-    for _ in range(50):
-        (first,) = kafka_rig.free_ports(1)
-        with contextlib.suppress(OSError):
-            for port in range(first + 1, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-            return first
-    raise AssertionError(f"no {count} free ports in a row")
 
 
 class Site:
 
     def __init__(self, folder):
         self.state = pathlib.Path(folder) / "state"
-        self.port, = kafka_rig.free_ports(1)
-        self.broker_port = ports_in_a_row(3)
+        self.port = claim_row(1)
+        self.broker_port = claim_row(3)
 
     def start(self, command="up", *arguments):
         """Started as a terminal would: leader of its own group, with SIGINT at its default."""

@@ -10,14 +10,15 @@ import urllib.request
 import kafka_rig
 import pytest
 from kafka_rig import REPO, SLOW
-from test_up import Site, interrupt, ports_in_a_row
+from ports import claim_row
+from test_up import Site, interrupt
 
 
 class VaultSite(Site):
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.vault_port = ports_in_a_row(6)
+        self.vault_port = claim_row(6)
 
     def start(self, command="up", *arguments):
         if command == "up":
@@ -75,7 +76,7 @@ def test_up_a_rotation_and_up_again(vault_site):
     assert code == 0 and "already up" in out, out
     assert vault_site.processes() == running
 
-    before, vault_site.vault_port = vault_site.vault_port, ports_in_a_row(6)
+    before, vault_site.vault_port = vault_site.vault_port, claim_row(6)
     code, out = vault_site.run()
     assert code == 1 and f"already set up with OpenBao on port {before}" in out, out
     vault_site.vault_port = before

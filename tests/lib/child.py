@@ -6,37 +6,16 @@ import dataclasses
 import http.client
 import json
 import pathlib
-import random
 import signal
-import socket
 import ssl
 import subprocess
 
+from ports import claim_ports
 from waiting import PATIENCE, wait_until
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
-_claims = []  # sockets whose names say that a port is this process's, for as long as it lives
-
-
-def claim_ports(count):
-    """Ports that are free and stay ours while the server that has them is down: below those of the other tests."""
-    found = []
-    for port in random.sample(range(10240, 12000), 1760):
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0sallyport-test-port-{port}")
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            claim.close()
-            continue
-        _claims.append(claim)
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports")
 
 
 def fetched(name):

@@ -5,7 +5,8 @@ import base64
 import json
 import uuid
 
-from child import HttpServer, claim_ports, fetched
+from child import HttpServer, fetched
+from ports import claim_ports
 
 
 class Consul(HttpServer):

@@ -18,7 +18,7 @@ import ssl
 import struct
 import threading
 
-from child import claim_ports
+from ports import claim_ports
 from waiting import PATIENCE, wait_until
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}

@@ -6,8 +6,9 @@ import json
 import time
 
 import certs
-from child import HttpServer, claim_ports, fetched
+from child import HttpServer, fetched
 from faultyhttp import FaultyHttp, answer
+from ports import claim_ports
 from waiting import PATIENCE, wait_until
 
 # As pki's roles are set up by deploy/pki/setup.sh.
