@@ -8,13 +8,18 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/log.h"
 
 #define TRIES_A_SLEEP 256u
 #define SLEEPS_MAX    30000u /* of a millisecond */
+/* As in tests/lib/ports.py. */
+#define PORT_FIRST 10240u
+#define PORT_COUNT 1760u
 
 void rig_init(struct rig *rig)
 {
@@ -339,4 +344,39 @@ size_t rig_open_fds(void)
 		count++;
 	closedir(dir);
 	return count;
+}
+
+static bool port_is_free(uint16_t port)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_ANY),
+				   .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool is_free = bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0;
+
+	close(fd);
+	return is_free;
+}
+
+int rig_claim_port(uint16_t *ret_port)
+{
+	for (unsigned int i = 0; i < PORT_COUNT; i++) {
+		unsigned int port = PORT_FIRST + ((unsigned int)getpid() * 31 + i) % PORT_COUNT;
+		struct sockaddr_un un = { .sun_family = AF_UNIX };
+		int claim = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		/* An abstract name: whose it is has the port. */
+		int len = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1,
+				   "sallyport-test-port-%u", port);
+
+		if (bind(claim, (struct sockaddr *)&un,
+			 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) ==
+			    0 &&
+		    port_is_free((uint16_t)port)) {
+			*ret_port = (uint16_t)port;
+			return claim;
+		}
+		close(claim);
+	}
+	fail_msg("no port is free");
+	return -1;
 }

@@ -81,4 +81,8 @@ void rig_keys(uint16_t version, enum tls_cipher cipher, struct tls_keys *ret[2])
 /* Descriptors of this process, to see whether any is left. */
 size_t rig_open_fds(void);
 
+/* A port that nobody has, on any address; below those of outgoing connections, one of which may sit
+ * on any of theirs. No other test gets it until the descriptor that is returned is closed. */
+int rig_claim_port(uint16_t *ret_port);
+
 #endif

@@ -23,17 +23,25 @@ struct doors {
 static const struct listen_table nothing;
 static struct inherited_sockets no_sockets;
 
-static uint16_t free_port(void)
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+/* Claimed until the test ends. */
+static int claims[4];
+static size_t claim_count;
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&sin, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
-	close(fd);
-	return ntohs(sin.sin_port);
+static uint16_t claimed_port(void)
+{
+	uint16_t port;
+
+	assert_true(claim_count < ARRAY_SIZE(claims));
+	claims[claim_count++] = rig_claim_port(&port);
+	return port;
+}
+
+static int release_ports(void **state)
+{
+	(void)state;
+	while (claim_count)
+		close(claims[--claim_count]);
+	return 0;
 }
 
 static void doors_add(struct doors *d, const char *host, uint16_t port)
@@ -64,7 +72,7 @@ static int try_connect(uint16_t port)
 /* One stays (under another name and in another place), one goes, one comes. */
 static void test_what_goes_on(void **state)
 {
-	uint16_t stays = free_port(), goes = free_port(), comes = free_port();
+	uint16_t stays = claimed_port(), goes = claimed_port(), comes = claimed_port();
 	struct doors first = { .config.workers = 0 }, second = first;
 	size_t before = rig_open_fds();
 	struct err_text err;
@@ -96,7 +104,7 @@ static void test_what_goes_on(void **state)
 
 static void test_all_or_nothing(void **state)
 {
-	uint16_t ours = free_port(), fresh = free_port(), taken = free_port();
+	uint16_t ours = claimed_port(), fresh = claimed_port(), taken = claimed_port();
 	struct doors stranger = { .config.workers = 0 }, first = stranger, second = stranger;
 	struct err_text err = { "" };
 	size_t before;
@@ -128,7 +136,7 @@ static void test_all_or_nothing(void **state)
 static void test_wider_address(void **state)
 {
 	struct doors first = { .config.workers = 0 }, second = first;
-	uint16_t port = free_port();
+	uint16_t port = claimed_port();
 	struct err_text err = { "" };
 
 	(void)state;
@@ -191,9 +199,9 @@ static void test_copies_reach_every_socket(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_goes_on),
-		cmocka_unit_test(test_all_or_nothing),
-		cmocka_unit_test(test_wider_address),
+		cmocka_unit_test_teardown(test_what_goes_on, release_ports),
+		cmocka_unit_test_teardown(test_all_or_nothing, release_ports),
+		cmocka_unit_test_teardown(test_wider_address, release_ports),
 		cmocka_unit_test(test_every_socket_is_served),
 		cmocka_unit_test(test_copies_reach_every_socket),
 	};

@@ -204,28 +204,15 @@ static void listener_init(struct listener *l, const char *text)
 	l->config.listen_text = l->text;
 }
 
-/* A loopback address that nobody listens on now. */
-static void free_address(char ret[32])
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&sin, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
-	snprintf(ret, 32, "127.0.0.1:%u", ntohs(sin.sin_port));
-	close(fd);
-}
-
 static void test_workers_share_an_address(void **state)
 {
 	struct listener ours, second;
 	char address[32];
-	int fds[3];
+	uint16_t port;
+	int fds[3], claim = rig_claim_port(&port);
 
 	(void)state;
-	free_address(address);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
 	listener_init(&ours, address);
 	for (unsigned int i = 0; i < 3; i++) {
 		fds[i] = listen_socket_open(&ours.config, i == 0, &ours.err);
@@ -242,6 +229,7 @@ static void test_workers_share_an_address(void **state)
 	assert_non_null(strstr(second.err.text, "front"));
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
+	close(claim);
 }
 
 static void test_address_of_nobody(void **state)

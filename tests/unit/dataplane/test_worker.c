@@ -32,6 +32,7 @@ struct scene {
 	struct worker *worker;
 	struct sockaddr_in address;
 	char text[32];
+	int port_claim;
 };
 
 /* The seam: so many calls of it fail from now on. */
@@ -56,25 +57,17 @@ int __wrap_loop_accept_start(struct loop *loop, struct loop_accept *accept, int 
 static struct inherited_sockets no_sockets;
 static enum loop_kind kinds[] = { LOOP_IO_URING, LOOP_EPOLL };
 
-static void free_address(struct sockaddr_in *ret)
-{
-	socklen_t len = sizeof(*ret);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	*ret = (struct sockaddr_in){ .sin_family = AF_INET,
-				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	assert_int_equal(bind(fd, (struct sockaddr *)ret, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)ret, &len), 0);
-	close(fd);
-}
-
 static void scene_init(struct scene *s)
 {
 	struct err_text err;
+	uint16_t port;
 
 	memset(s, 0, sizeof(*s));
-	free_address(&s->address);
-	snprintf(s->text, sizeof(s->text), "127.0.0.1:%u", ntohs(s->address.sin_port));
+	s->port_claim = rig_claim_port(&port);
+	s->address = (struct sockaddr_in){ .sin_family = AF_INET,
+					   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+					   .sin_port = htons(port) };
+	snprintf(s->text, sizeof(s->text), "127.0.0.1:%u", port);
 	assert_int_equal(parse_endpoint(s->text, &s->config.listen), 0);
 	s->config.name = (char *)"unit";
 	s->config.listen_text = s->text;
@@ -119,6 +112,7 @@ static void scene_fini(struct scene *s)
 	assert_int_equal(atomic_load(&s->state.connections), 0);
 	listener_stats_fini(&s->state.stats);
 	pthread_mutex_destroy(&s->route.addresses_mutex);
+	close(s->port_claim);
 }
 
 static void scene_end(struct scene *s)
