@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/backlog.h"
+
 #define FILLERS 16
 
 struct upstream {
@@ -34,6 +36,8 @@ static void upstream_open(struct upstream *u, struct upstream_address *ret, bool
 		if (full)
 			connect(u->fillers[i], (struct sockaddr *)&in, len);
 	}
+	/* It is full when the first one waits to be accepted. */
+	assert_true(!full || backlog_wait(u->listener, 1));
 	memcpy(&ret->addr, &in, sizeof(in));
 	ret->len = sizeof(in);
 }

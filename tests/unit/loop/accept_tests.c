@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "lib/backlog.h"
+
 #define CONNECTS 1000
 
 struct acceptor {
@@ -133,6 +135,7 @@ static void backlog_before_start_is_taken(void **state)
 		clients[i] = fixture_connect(a.port);
 		assert_true(clients[i] >= 0);
 	}
+	assert_true(backlog_wait(listener, 200));
 	assert_int_equal(loop_accept_start(fx->loop, &a.accept, listener, acceptor_on_accept), 0);
 	fixture_run(fx);
 	acceptor_end(&a);
@@ -153,6 +156,7 @@ static void paused_accept_takes_nothing(void **state)
 	loop_accept_pause(fx->loop, &a.accept);
 	clients[0] = fixture_connect(a.port);
 	clients[1] = fixture_connect(a.port);
+	assert_true(backlog_wait(a.accept.fd, 2));
 	fixture_turns(fx, 10);
 	assert_int_equal(a.accepted, 0);
 	acceptor_restart(&a.restart);
@@ -174,6 +178,7 @@ static void nothing_leaks(struct fixture *fx, struct acceptor *a, bool close_in_
 	listener = fixture_listen(&a->port);
 	for (int i = 0; i < 20; i++)
 		clients[i] = fixture_connect(a->port);
+	assert_true(backlog_wait(listener, 20));
 	highest = clients[19];
 	assert_int_equal(loop_accept_start(fx->loop, &a->accept, listener, acceptor_on_accept), 0);
 	fixture_turns(fx, 10);
@@ -230,6 +235,7 @@ static void no_descriptors_left_stops_until_restart(void **state)
 	listener = fixture_listen(&a.port);
 	for (int i = 0; i < 3; i++)
 		clients[i] = fixture_connect(a.port);
+	assert_true(backlog_wait(listener, 3));
 	probe = dup(0);
 	close(probe);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
@@ -337,6 +343,7 @@ static void finish_loses_nobody(void **state)
 	copy = fcntl(listener, F_DUPFD_CLOEXEC, 0);
 	for (int i = 0; i < 200; i++)
 		clients[i] = fixture_connect(a.port);
+	assert_true(backlog_wait(listener, 200));
 	assert_int_equal(loop_accept_start(fx->loop, &a.accept, listener, acceptor_on_accept), 0);
 	fixture_run(fx);
 	assert_int_equal(a.last_error, -ECANCELED);
