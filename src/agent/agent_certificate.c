@@ -408,18 +408,17 @@ static void on_all_laid_out(struct agent_certificate *certificate)
 	certificate->due = false;
 	certificate->fresh = false;
 	backoff_succeeded(&certificate->backoff);
+	agent_watch(certificate->agent, certificate);
+	agent_trim_later(certificate->agent);
+	if (certificate->written && certificate->config->hook_count)
+		tell_hooks(certificate);
+	else if (certificate->written)
+		mark_told(certificate);
+	certificate->written = false;
+	/* Last, so that nobody is told that it is there and no hook runs before one does. */
 	pthread_mutex_lock(&certificate->agent->mutex);
 	certificate->numbers.laid_out = true;
 	pthread_mutex_unlock(&certificate->agent->mutex);
-	agent_watch(certificate->agent, certificate);
-	agent_trim_later(certificate->agent);
-	if (!certificate->written)
-		return;
-	certificate->written = false;
-	if (certificate->config->hook_count)
-		tell_hooks(certificate);
-	else
-		mark_told(certificate);
 }
 
 static void lay_out_pending(struct agent_certificate *certificate, uint64_t now_ns)
