@@ -90,10 +90,12 @@ def test_rotation(agent, consul, tmp_path):
     first = serial_of(tls)
     consul.put_issuers(KEY, mount("a"), mount("b"))
     wait_until("B to be trusted", lambda: roots_of(tls) == {"A", "B"})
+    wait_until("the hook", lambda: told.read_text().split()[-1] == "roots_changed")  # one that waits gives way to the next
     assert serial_of(tls) == first
     check_pair(tls)
     consul.put_issuers(KEY, mount("b"), mount("a"))
     wait_until("a certificate of B", lambda: issuer_of(tls) == "B")
+    wait_until("the hook", lambda: "issuer_changed" in told.read_text().split())
     assert roots_of(tls) == {"A", "B"}
     check_pair(tls)
     second = serial_of(tls)
