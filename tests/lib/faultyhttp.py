@@ -283,17 +283,22 @@ class FaultyHttp:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+                self._begin(sock)
+
+    def _begin(self, sock):
+        """Known before the next one is accepted: whoever ends the accepting can cut all."""
+        with contextlib.suppress(OSError):  # of one that has gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            with self._lock:
+                self._sockets.add(sock)
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
         try:
             with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._tls:
-                    sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-                with self._lock:
-                    self._sockets.add(sock)
-                if self._tls:
+                if isinstance(sock, ssl.SSLSocket):
                     sock.do_handshake()
                 with sock.makefile("rb") as stream:
                     while request := self._read(stream):
