@@ -15,6 +15,7 @@ import time
 
 import pytest
 import scrape
+from adminrig import socket_folder
 from agentrig import Agent, check_pair, dev_ca, facts, serial_of
 from manager import Manager
 from proxyrig import BINARY, REPO, SANITIZED, free_port
@@ -55,6 +56,13 @@ def agent(tmp_path):
     finally:
         for one in made:
             one.kill()
+
+
+@pytest.fixture
+def open_folder():
+    """Not below that of pytest, which each run that begins closes to other users."""
+    with socket_folder() as folder:
+        yield folder
 
 
 def script(path, text):
@@ -269,11 +277,8 @@ def test_disk_full(agent, certificate, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user: needs root")
-def test_read_only_directory(agent, tmp_path_factory):
-    folder = pathlib.Path(tmp_path_factory.mktemp("readonly"))
-    for path in (folder, *folder.parents):
-        if path.owner() == "root" and str(path).startswith("/tmp/"):
-            path.chmod(0o755)
+def test_read_only_directory(agent, open_folder):
+    folder = open_folder
     ca = dev_ca(folder / "ca")
     for path in (folder / "agent", folder / "home"):
         path.mkdir()
