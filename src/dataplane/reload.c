@@ -341,8 +341,6 @@ void reload(struct proxy *proxy)
 
 	notify_begin(proxy);
 	r = try_reload(proxy, restart_keys, &err);
-	notify_outcome(proxy, r, &err);
-	log_outcome(proxy, r, restart_keys, &err);
 	pthread_mutex_lock(&proxy->reload_state_mutex);
 	if (r == 0) {
 		proxy->reload_state.successes++;
@@ -351,6 +349,9 @@ void reload(struct proxy *proxy)
 		note_failure(proxy, &err);
 	}
 	pthread_mutex_unlock(&proxy->reload_state_mutex);
+	/* Last, so that who hears of it and asks for the state finds it so. */
+	notify_outcome(proxy, r, &err);
+	log_outcome(proxy, r, restart_keys, &err);
 	orders_done(&proxy->reloads, number, r, &err);
 }
 
