@@ -128,7 +128,7 @@ def test_upstream_that_is_gone(new_door, new_operator):
     assert ": failing, up" in text.splitlines()[0]
     assert "failing: upstream_unreachable: hand, for " in text
     assert f"  do: {found['remedy']}" in text
-    begun = wait_until("a line", lambda: door.proxy.lines(event="condition", state="begins"))
+    begun = door.proxy.expect(event="condition", state="begins")
     assert begun[0]["condition"] == "upstream_unreachable"
     with socket.create_server(port) as again:
         client = door.client()
@@ -139,7 +139,7 @@ def test_upstream_that_is_gone(new_door, new_operator):
         client.expect_end("close_notify")
         client.sock.close()
         wait_until("it to be over", lambda: not new_operator.condition("upstream_unreachable"))
-    assert door.proxy.lines(event="condition", state="over")
+    door.proxy.expect(event="condition", state="over")
     door.proxy.stop()
 
 
@@ -176,7 +176,7 @@ def test_certificates_that_end(new_door, new_operator, pki, tmp_path):
     assert status["expires_first"]["cn"] == "Dead root"
     assert status["expires_first"]["kind"] == "root"
     assert status["listeners"][0]["certificate"]["days_left"] in (1, 2)
-    assert door.proxy.lines(event="condition", condition="root_expired")
+    door.proxy.expect(event="condition", condition="root_expired")
 
 
 # conns.
@@ -301,7 +301,7 @@ def test_kill_by_number(door, operator):
         assert end_of(up) == "reset"
         client.sock.close()
         assert door.line_of(client.name)["reason"] == "killed"
-    (order,) = door.proxy.lines(event="order", order="kill", conn=conn["conn"])
+    (order,) = door.proxy.expect(event="order", order="kill", conn=conn["conn"])
     assert (order["by_uid"], order["killed"]) == (os.getuid(), 1)
 
 
@@ -365,7 +365,7 @@ def test_log_level_goes_back_by_itself(door, operator):
     # Lent once more: it goes back to what it was at first.
     operator.run("log-level", "debug", "--for", "100ms")
     wait_until("the old level", lambda: operator.run("log-level").stdout == "info\n")
-    assert door.proxy.lines(event="log_level", msg="back at info")
+    door.proxy.expect(event="log_level", msg="back at info")
     assert not door.proxy.lines(event="closed", client=client.name)
 
 
@@ -465,8 +465,8 @@ def test_reload(new_door, new_operator):
     config = door.proxy.folder / "config.yaml"
     good = json.loads(config.read_text())
     assert new_operator.run("reload").stdout == "reloaded\n"
-    assert door.proxy.lines(event="order", order="reload")
-    assert door.proxy.lines(event="reloaded")
+    door.proxy.expect(event="order", order="reload")
+    door.proxy.expect(event="reloaded")
     config.write_text("listeners: [")
     door.proxy.expected_errors.add("reload_failed")
     assert "config.yaml" in new_operator.run("reload", code=FAILED).stderr

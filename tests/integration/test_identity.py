@@ -444,7 +444,7 @@ def test_reload(new_door, tmp_path):
     del door.proxy.listeners["hand"]["kafka"]
     door.proxy.write_config()
     door.proxy.reload()
-    assert door.proxy.lines(event="reload", level="warning")[-1]["msg"].startswith("identity:")
+    assert door.proxy.expect(event="reload", level="warning")[-1]["msg"].startswith("identity:")
 
 
 def test_folder_that_can_not_be_had(new_proxy, pki, tmp_path):

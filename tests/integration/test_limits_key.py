@@ -47,7 +47,7 @@ def test_key(new_door, operator, consul):
         assert connections(operator) == 7
         consul.put(KEY, "clients: {limits: [{cn: svc-a, connections: -1}]}")
         wait_until("the status to tell", lambda: operator.condition("limits_key_refused"))
-        refused = wait_until("the log to tell", lambda: door.proxy.lines(event="limits_key_refused"))[-1]
+        refused = door.proxy.expect(event="limits_key_refused")[-1]
         assert "1:45: clients.limits[0].connections" in refused["msg"]
         assert connections(operator) == 7
         consul.put(KEY, json.dumps({"clients": {"limits": [{"cn": "svc-a", "connections": 9}]}}))

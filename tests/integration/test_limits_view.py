@@ -124,8 +124,8 @@ def test_order(new_door, new_operator, names):
         new_operator.run("limits", "clear", "slow")
         assert of(new_operator, "slow")["consume"]["bytes_per_second"] == 20000
         assert "no order is in force" in new_operator.run("limits", "clear", "slow", code=FAILED).stderr
-    assert door.proxy.lines(event="order", order="limits_set", client="slow")
-    assert door.proxy.lines(event="order", order="limits_clear", client="slow")
+    door.proxy.expect(event="order", order="limits_set", client="slow")
+    door.proxy.expect(event="order", order="limits_clear", client="slow")
 
 
 def test_order_runs_off(door, operator, names):

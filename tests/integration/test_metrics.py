@@ -377,7 +377,7 @@ def test_default_address_is_taken(new_proxy, pki, door):
             other.listen()
         proxy = new_proxy([{"name": "a", "upstream": "127.0.0.1:9", "tls": pki.tls()}],
                           metrics=None)
-        (line,) = proxy.lines(event="metrics_off")
+        (line,) = proxy.expect(event="metrics_off")
     assert line["level"] == "warning"
     assert "127.0.0.1:9464" in line["msg"] and "set metrics.listen" in line["msg"]
 

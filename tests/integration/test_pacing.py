@@ -43,4 +43,4 @@ def test_needs_a_restart(new_door):
     door.proxy.config["clients"]["pacing"] = "off"
     door.proxy.write_config()
     door.proxy.reload()
-    assert any("clients.pacing" in line["msg"] for line in door.proxy.lines(event="reload"))
+    assert any("clients.pacing" in line["msg"] for line in door.proxy.expect(event="reload"))

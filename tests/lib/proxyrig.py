@@ -306,6 +306,12 @@ class Proxy:
     def lines(self, **fields):
         return [line for line in self.log() if all(line.get(k) == v for k, v in fields.items())]
 
+    def expect(self, count=1, **fields):
+        """Waits for so many lines with these fields, and returns them. A thread of its own writes
+        the log: what a line is about can be seen elsewhere before."""
+        return wait_until(lambda: f"{count} lines with {fields}:\n{self.tail()}",
+                          lambda: len(found := self.lines(**fields)) >= count and found)
+
     def tail(self, count=20):
         """The last lines for people, without the counters."""
         with contextlib.suppress(OSError):
