@@ -58,12 +58,12 @@ def module_egress(loop, pki, tmp_path_factory):
     egress = Egress(tmp_path_factory.mktemp("egress"), pki, loop)
     try:
         egress.proxy.start()
-        sock, name, server = egress.pair()
-        sock.close()
-        server.expect_end("close_notify")
-        server.sock.close()
-        egress.proxy.line_of(name)
-        egress.proxy.base_fds = max(egress.proxy.base_fds, egress.proxy.fds())
+        with egress.proxy.first_connection():
+            sock, name, server = egress.pair()
+            sock.close()
+            server.expect_end("close_notify")
+            server.sock.close()
+            egress.proxy.line_of(name)
         yield egress
         egress.proxy.stop()
     finally:

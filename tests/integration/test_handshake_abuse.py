@@ -213,6 +213,7 @@ STEPS = (
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("end", ["reset", "fin"])
 def test_leaves_at_any_state(door, step, end):
+    door.proxy.wait_quiet()
     fds = door.proxy.fds()
     with door.raw() as client:
         wait_until("the proxy to accept it", lambda: door.proxy.fds() > fds)

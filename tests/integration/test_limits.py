@@ -99,6 +99,7 @@ def test_out_of_descriptors(new_door):
 def test_no_descriptor_for_the_upstream(new_door):
     """Accepted, and then none is left to dial with: a clean end."""
     door = new_door()
+    door.proxy.wait_quiet()  # or a descriptor may come back
     pid = door.proxy.process.pid
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     with door.raw("echo") as client:
@@ -118,6 +119,7 @@ def test_no_descriptor_for_the_upstream(new_door):
 def test_no_descriptor_for_a_pipe(new_door):
     """Splicing falls back to copying: bulk flows without a pipe to be had."""
     door = new_door()
+    door.proxy.wait_quiet()
     pid = door.proxy.process.pid
     client, up = door.pair()
     with client, up:

@@ -97,12 +97,12 @@ class Door:
 
     def start(self):
         self.proxy.start()
-        with self.client("echo") as client:  # what the first connection leaves for good is no leak
-            self.round_trip(client)
-            client.finish()
-            client.expect_end("close_notify")
-        self.line_of(client.name)
-        self.proxy.base_fds = max(self.proxy.base_fds, self.proxy.fds())
+        with self.proxy.first_connection():
+            with self.client("echo") as client:
+                self.round_trip(client)
+                client.finish()
+                client.expect_end("close_notify")
+            self.line_of(client.name)
         return self
 
     def close(self):

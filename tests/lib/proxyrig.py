@@ -384,12 +384,24 @@ class Proxy:
     def fds(self):
         return len(os.listdir(self._proc("fd")))
 
-    def pipes(self):
-        count = 0
+    def _descriptors(self):
+        """What they are of."""
         for entry in os.listdir(self._proc("fd")):
             with contextlib.suppress(OSError):
-                count += os.readlink(self._proc("fd") / entry).startswith("pipe:")
-        return count
+                yield os.readlink(self._proc("fd") / entry)
+
+    def pipes(self):
+        return sum(text.startswith("pipe:") for text in self._descriptors())
+
+    @contextlib.contextmanager
+    def first_connection(self):
+        """What the connection inside leaves for good is no leak of others. Its sockets are none of
+        that: they are closed soon."""
+        def others():
+            return sum(not text.startswith("socket:") for text in self._descriptors())
+        before = others()
+        yield
+        self.base_fds += max(0, others() - before)
 
     def wait_quiet(self):
         """No descriptor is left but those of the start, and the few empty pipes that each worker
