@@ -15,7 +15,7 @@ from door import SERVER_NAME
 from proxyrig import KTLS, TRANSPORT, Proxy
 from rawserver import RawServer
 from upstream import Manual, end_of, read_exactly, read_to_end
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_until
 
 
 def client_tls(pki):
@@ -108,7 +108,8 @@ def test_killed_by_an_operator(operated):
     assert egress.proxy.line_of(name)["reason"] == "killed"
     sock, name, up = egress.connect()
     with sock, up:
-        operator.run("kill", operator.conns("--state", "handshake")[0]["conn"])
+        (conn,) = wait_until("its handshake", lambda: operator.conns("--state", "handshake"))
+        operator.run("kill", conn["conn"])
         assert end_of(sock) == "reset"
     assert egress.proxy.line_of(name)["reason"] == "killed"
 
