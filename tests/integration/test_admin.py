@@ -268,7 +268,8 @@ def test_a_stall_is_seen(door, operator):
     client, up = door.pair(buffers=(8192, None))
     with client, up, idle, idle_up:
         fill(up)
-        first, second = operator.conns("--sort", "stall")
+        first, second = wait_until("a stall", lambda: (
+            c := operator.conns("--sort", "stall")) and c[0]["stall_seconds"] and c)
         assert first["client"] == client.name
         assert first["waits_for"] == "client_reads"
         assert first["stall_seconds"] > 0
