@@ -234,10 +234,12 @@ def test_file_size_limit(new_door, trail):
         resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
     door = audited(new_door, trail, process={"before_exec": limit})
     door.proxy.expected_errors = {"audit_failed", "audit_lost"}
-    for _ in range(40):  # the log grows too, but has one line where the audit has two records
-        whole_life(door)
-        if failed := door.proxy.lines(event="audit_failed"):
-            break
+    failed = None
+    while not failed:  # the log grows too, but has one line where the audit has two records
+        name = whole_life(door)
+        wait_until("its record, or the failure", lambda: trail.records(client=name, event="closed")
+                   or door.proxy.lines(event="audit_failed"))
+        failed = door.proxy.lines(event="audit_failed")
     assert "File too large" in failed[0]["msg"]
     whole_life(door)
     door.proxy.stop()
