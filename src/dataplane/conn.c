@@ -393,10 +393,10 @@ void conn_close(struct conn *conn, enum close_reason reason)
 	if (conn->state == CONN_NEW && leg_fd(&conn->accepted) >= 0)
 		close(TAKE_FD(conn->accepted.watch.fd)); /* not the loop's yet */
 	conn_set_state(conn, CONN_CLOSED);
+	conn_stats_add(conn, closes[reason], 1); /* before anybody reads of it */
 	conn_log_closed(conn);
 	USDT_CLOSE(conn->id, conn->route->config->name, close_reason_name(reason),
 		   conn->inbound.bytes, conn->outbound.bytes);
-	conn_stats_add(conn, closes[reason], 1);
 	release_steps(conn);
 	close_leg(conn, &conn->dialed, reason);
 	close_leg(conn, &conn->accepted, reason);
