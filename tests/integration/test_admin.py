@@ -45,7 +45,9 @@ def bad_conditions(status):
 def test_status_of_a_healthy_proxy(door, operator):
     with door.client("echo") as client:
         door.round_trip(client)
-        status = operator.status()
+        # A worker may not be through with the one before.
+        status = wait_until("one connection", lambda: (s := operator.status()) and sum(
+            listener["connections"] for listener in s["listeners"]) == 1 and s)
         assert bad_conditions(status) == set()
         assert status["pid"] == door.proxy.process.pid
         assert status["workers"] == 2
