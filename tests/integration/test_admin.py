@@ -365,6 +365,7 @@ def test_log_level_goes_back_by_itself(door, operator):
     with door.client("echo") as client:  # of this one there is no line
         client.finish()
         client.expect_end("close_notify")
+    wait_until("it to be gone", lambda: operator.ask("conns")["live"] == 0)
     # Lent once more: it goes back to what it was at first.
     operator.run("log-level", "debug", "--for", "100ms")
     wait_until("the old level", lambda: operator.run("log-level").stdout == "info\n")
