@@ -5,20 +5,34 @@ import socket
 
 # Below the range from which the system takes those of outgoing connections, and those of proxyrig.
 _PORTS = range(10240, 12000)
-_claims = []  # sockets whose names say that a port is this process's, for as long as it lives
+_claims = []  # sockets whose names say that something is this process's, for as long as it lives
 
 
-def _claim(port):
-    """None: somebody else has it. The unit tests claim by the same name."""
+def _claim(what):
+    """None: another process of these tests has it. The unit tests claim by the same names."""
     claim = socket.socket(socket.AF_UNIX)
     try:
-        claim.bind(f"\0sallyport-test-port-{port}")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
+        claim.bind(f"\0sallyport-test-{what}")
     except OSError:
         claim.close()
         return None
     return claim
+
+
+def claim(what):
+    """Whether it is this process's now, and no other test run's."""
+    if found := _claim(what):
+        _claims.append(found)
+    return found is not None
+
+
+def is_free(port):
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 def claim_row(count):
@@ -27,15 +41,14 @@ def claim_row(count):
     for first in random.sample(_PORTS[:-count], len(_PORTS) - count):
         row = []
         for port in range(first, first + count):
-            claim = _claim(port)
-            if not claim:
+            if not (found := is_free(port) and _claim(f"port-{port}")):
                 break
-            row.append(claim)
+            row.append(found)
         if len(row) == count:
             _claims.extend(row)
             return first
-        for claim in row:
-            claim.close()
+        for found in row:
+            found.close()
     raise AssertionError(f"no {count} free ports in a row")
 
 

@@ -14,12 +14,12 @@ import random
 import resource
 import select
 import signal
-import socket
 import subprocess
 import threading
 import time
 
 import scrape
+from ports import claim, is_free
 from waiting import PATIENCE, wait_until
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -82,18 +82,19 @@ def landlock_abi():
     return max(0, ctypes.CDLL(None).syscall(_SYS_LANDLOCK_CREATE_RULESET, None, 0, 1))
 
 
-_given = set()
+_ports = []  # of a block that is this test run's
 
 
 def free_port():
-    """Below the range of outgoing connections, so that none of ours can sit on it; and none twice, because whoever
-    has got one may not listen yet."""
-    for port in random.sample(sorted(set(range(12000, 30000)) - _given), 200):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            _given.add(port)
+    """Below the range of outgoing connections, so that none of ours can sit on it; and none twice, nor to another test
+    run, because whoever has got one may not listen yet."""
+    while True:
+        if not _ports:
+            block = next(n for n in random.sample(range(120, 300), 180) if claim(f"ports-{n}"))
+            _ports.extend(range(100 * block, 100 * block + 100))
+        port = _ports.pop()
+        if is_free(port):
             return port
-    raise AssertionError("no free port")
 
 
 def address_of(listen):
