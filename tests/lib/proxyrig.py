@@ -206,6 +206,8 @@ class Proxy:
         wait_until(lambda: f"the servers {servers}:\n{self.tail()}",
                    lambda: servers <= self._threads() or not self.running())
         self.base_fds, self.base_pipes = self.fds(), self.pipes()
+        # Connections to these are kept, and may not be there yet.
+        self.base_fds += 2 * len({"vault", "consul"} & set(self.config))
 
     def _threads(self):
         """Their names."""
