@@ -370,7 +370,7 @@ def test_log_level_goes_back_by_itself(door, operator):
     operator.run("log-level", "debug", "--for", "100ms")
     wait_until("the old level", lambda: operator.run("log-level").stdout == "info\n")
     door.proxy.expect(event="log_level", msg="back at info")
-    assert not door.proxy.lines(event="closed", client=client.name)
+    assert not door.proxy.lines_of(client.name)
 
 
 def test_drain(new_door, new_operator):

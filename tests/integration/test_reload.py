@@ -134,7 +134,7 @@ def test_log_level(live):
     with live.client("echo") as client:
         end(client)
     live.line_of(client.name)
-    assert not [line for line in live.proxy.log() if line.get("client") == quiet.name]
+    assert not live.proxy.lines_of(quiet.name)
 
 
 def test_upstream_of_new_connections(live):

@@ -328,12 +328,13 @@ class Proxy:
         """A connection from `client` begins: lines of those who had its port before are not its."""
         self._begun[client] = len(self.log())
 
+    def lines_of(self, client):
+        """Those so far about the connection from `client` ("127.0.0.1:port")."""
+        return [line for line in self.log()[self._begun.get(client, 0):] if line.get("client") == client]
+
     def line_of(self, client):
-        """The one line about the connection from `client` ("127.0.0.1:port"): closed or refused."""
-        def find():
-            lines = self.log()[self._begun.get(client, 0):]
-            return [line for line in lines if line.get("client") == client]
-        return wait_until(lambda: f"a line about {client}:\n{self.tail()}", find)[-1]
+        """The one line about the connection from `client`: closed or refused."""
+        return wait_until(lambda: f"a line about {client}:\n{self.tail()}", lambda: self.lines_of(client))[-1]
 
     def check_log(self):
         """Every line is JSON, none is an error but those that are expected, and no connection has
