@@ -81,8 +81,10 @@ def test_at_the_deadline_all_are_told(new_door):
     half = door.raw()
     half.send_hello()
     half.read_server_flight()
+    moved = door.proxy.totals()["bytes_out"] + len(pairs) * len(b"last byte")
     for client, up in pairs:
         up.sendall(b"last byte")
+    wait_until("the last bytes to be on their way", lambda: door.proxy.totals()["bytes_out"] == moved)
     door.proxy.signal(signal.SIGTERM)
     for client, up in pairs:
         client.expect_end("close_notify")
