@@ -94,11 +94,9 @@ def test_blocked_is_idle(door):
     client = door.client(buffers=(4096, None))
     with client, door.hand.accept() as up:
         up.settimeout(0.2)
-        try:
+        with contextlib.suppress(OSError):  # no room for more; or the deadline itself, if we were slow
             while True:
                 up.sendall(bytes(1 << 16))
-        except TimeoutError:
-            pass
         up.settimeout(20)
         assert end_of(up) in ("fin", "reset")
         assert door.line_of(client.name)["reason"] == "idle_timeout"

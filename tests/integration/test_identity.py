@@ -420,7 +420,7 @@ def test_token_lifetime(new_door, tmp_path):
 
 
 def test_timeout(new_door, tmp_path):
-    hand = {"kafka": {"identity": "oauthbearer"}, "timeouts": {"identity": "300ms"}}
+    hand = {"kafka": {"identity": "oauthbearer"}, "timeouts": {"identity": "2s"}}  # the broker has to be in time
     door = new_door(process={"top": {"identity": {"directory": str(tmp_path / "keys")}}}, hand=hand)
     with door.counted(identity_timeout=1):
         client, broker = door.pair()
