@@ -11,6 +11,7 @@ from door import plain_connect, reset_or_fin
 from rawtls import FATAL
 from waiting import SLOW, wait_until
 
+from upstream import read_to_end
 HALF_OPEN = 10000
 
 
@@ -234,7 +235,8 @@ def test_leaves_at_any_state(door, step, end):
         else:
             client.sock.shutdown(socket.SHUT_WR)
             if step == "behind our flight":
-                door.hand.accept().close()
+                with door.hand.accept() as up:
+                    assert read_to_end(up) == b""  # who ends first names the reason
             reset_or_fin(client.sock)
     line = door.line_of(client.name)
     expected = {"behind our flight": ("client_reset", "peer_truncated", "handshake_closed"),
