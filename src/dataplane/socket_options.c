@@ -39,11 +39,27 @@ void socket_set_pace(int fd, uint64_t rate)
 	setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
+/* Of a connection that has been reset meanwhile: getpeername() knows nothing of it any more. The
+ * option gives no more than it is asked for, and nothing to who asks for more than there is. */
+static void peer_of_reset(int fd, struct sockaddr_storage *addr)
+{
+	static const socklen_t sizes[] = { sizeof(struct sockaddr_in6),
+					   sizeof(struct sockaddr_in) };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		socklen_t len = sizes[i];
+
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, addr, &len) == 0)
+			return;
+	}
+}
+
 void socket_peer(int fd, struct in6_addr *ret_ip, uint16_t *ret_port)
 {
 	struct sockaddr_storage addr = { 0 };
 	socklen_t len = sizeof(addr);
 
-	getpeername(fd, (struct sockaddr *)&addr, &len);
+	if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0)
+		peer_of_reset(fd, &addr);
 	address_from_sockaddr(&addr, ret_ip, ret_port);
 }

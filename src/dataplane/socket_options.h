@@ -15,7 +15,8 @@ void socket_set_options(int fd, int family, const struct config_timeouts *timeou
 /* The kernel sends no faster, where it can pace (TCP); bytes a second, UINT64_MAX: no limit. */
 void socket_set_pace(int fd, uint64_t rate);
 
-/* Address (IPv4 mapped) and port of the other end; all zero where it has none. */
+/* Address (IPv4 mapped) and port of the other end, also when it has reset the connection; all zero
+ * where it has none. */
 void socket_peer(int fd, struct in6_addr *ret_ip, uint16_t *ret_port);
 
 #endif

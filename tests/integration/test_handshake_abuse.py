@@ -2,6 +2,8 @@
 """Handshakes that stall, break, crumble or flood: each ends by its deadline or limit, nothing stays
 behind."""
 import contextlib
+import pathlib
+import signal
 import socket
 
 import pytest
@@ -9,9 +11,9 @@ import rawtls
 import tlswire as wire
 from door import plain_connect, reset_or_fin
 from rawtls import FATAL
+from upstream import read_to_end
 from waiting import SLOW, wait_until
 
-from upstream import read_to_end
 HALF_OPEN = 10000
 
 
@@ -242,6 +244,21 @@ def test_leaves_at_any_state(door, step, end):
     expected = {"behind our flight": ("client_reset", "peer_truncated", "handshake_closed"),
                 "early alert": ("peer_alert", "handshake_closed")}.get(step, ("handshake_closed",))
     assert line["reason"] in expected, line
+
+
+def test_reset_before_it_was_accepted(door):
+    """The kernel says that such a socket is not connected; who it was is known all the same."""
+    def stands_still():
+        return all(stat.read_text().rsplit(")", 1)[1].split()[0] == "T"
+                   for stat in pathlib.Path(f"/proc/{door.proxy.process.pid}/task").glob("*/stat"))
+    door.proxy.signal(signal.SIGSTOP)
+    try:
+        wait_until("the proxy to stand still", stands_still)
+        client = door.raw()
+        client.reset()
+    finally:
+        door.proxy.signal(signal.SIGCONT)
+    assert door.line_of(client.name)["reason"] == "handshake_closed"
 
 
 def test_half_open_handshakes(door):

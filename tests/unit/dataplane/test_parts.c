@@ -394,6 +394,33 @@ static void test_socket_options(void **state)
 	close(fds[1]);
 }
 
+/* A reset does not hide who it was. */
+static void test_socket_peer(void **state)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	struct sockaddr_in own;
+	socklen_t len = sizeof(own);
+	char text[ADDRESS_TEXT_BYTES], expected[ADDRESS_TEXT_BYTES];
+	struct in6_addr ip;
+	uint16_t port;
+	int fds[2];
+
+	(void)state;
+	rig_tcp_pair(fds);
+	assert_int_equal(getsockname(fds[1], (struct sockaddr *)&own, &len), 0);
+	snprintf(expected, sizeof(expected), "127.0.0.1:%u", ntohs(own.sin_port));
+	socket_peer(fds[0], &ip, &port);
+	address_text(&ip, port, text);
+	assert_string_equal(text, expected);
+	setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(fds[1]);
+	assert_int_equal(getpeername(fds[0], (struct sockaddr *)&own, &len), -1);
+	socket_peer(fds[0], &ip, &port);
+	address_text(&ip, port, text);
+	assert_string_equal(text, expected);
+	close(fds[0]);
+}
+
 /* --- counters and names --- */
 
 static void test_stats_sum(void **state)
@@ -610,6 +637,7 @@ int main(void)
 		IN_FOLDER(test_busy_unix_socket_does_not_hang_us),
 		IN_FOLDER(test_file_in_the_way_is_not_removed),
 		cmocka_unit_test(test_socket_options),
+		cmocka_unit_test(test_socket_peer),
 		cmocka_unit_test(test_stats_sum),
 		cmocka_unit_test(test_totals_line),
 		cmocka_unit_test(test_names_are_unique),
