@@ -176,7 +176,7 @@ def test_conns_and_kill_know_the_principal(new_door, keys, pki):
                 operator.run("kill", "--principal", "svc-x")
                 client.expect_end("access_denied", FATAL)
                 door.round_trip(other, 10)
-                (order,) = door.proxy.lines(event="order", order="kill")
+                (order,) = door.proxy.expect(event="order", order="kill")
                 assert order["principal"] == "svc-x" and order["killed"] == 1
 
 
