@@ -13,14 +13,17 @@ import stat
 import subprocess
 import time
 
+import prometheus
 import pytest
 import scrape
+import yaml
 from adminrig import socket_folder
 from agentrig import Agent, check_pair, dev_ca, facts, serial_of
 from manager import Manager
 from proxyrig import BINARY, REPO, SANITIZED, free_port
 from waiting import PATIENCE, wait_until
 
+ALERTS = REPO / "deploy" / "grafana" / "agent_alerts.yaml"
 SOON = "3s"  # a deadline before which what fails has failed once, on a busy machine too: otherwise it is only too late
 CLOSED = socket.socket()  # a port at which nobody answers
 CLOSED.bind(("127.0.0.1", 0))
@@ -387,24 +390,51 @@ def test_service_manager(agent, certificate, tmp_path):
     manager.close()
 
 
-def test_metrics(agent, certificate, tmp_path):
-    """What is scraped is what the page says, and so is the file."""
-    port, textfile = free_port(), tmp_path / "agent.prom"
+@pytest.fixture
+def scraped(agent, certificate, tmp_path):
+    """An agent of which all has happened that has metrics of its own."""
+    port = free_port()
     one = agent(certificate(hooks=[{"command": script(tmp_path / "hook", "true")}]),
-                metrics={"listen": f"127.0.0.1:{port}", "textfile": str(textfile)}).start()
-    wait_until("the file", textfile.exists)
-    seen = scrape.scrape(("127.0.0.1", port))
+                metrics={"listen": f"127.0.0.1:{port}", "textfile": str(tmp_path / "agent.prom")}).start()
+    wait_until("the file", (tmp_path / "agent.prom").exists)
+    assert one.running()
+    return scrape.scrape(("127.0.0.1", port))
+
+
+def test_metrics(scraped, tmp_path):
+    """What is scraped is what the page says, and so is the file."""
     page = (REPO / "docs" / "agent.md").read_text()
     documented = {name for row in re.findall(r"^\| (`[a-z_`, ]+`) \| (?:gauge|counter)? ?\|", page, re.M)
                   for name in re.findall(r"`([a-z_]+)`", row)}
-    assert documented == set(seen.families)
-    assert set(scrape.Scrape(textfile.read_text()).families) == documented
-    info = seen.families["sallyport_agent_certificate_info"]
+    assert documented == set(scraped.families)
+    assert set(scrape.Scrape((tmp_path / "agent.prom").read_text()).families) == documented
+    info = scraped.families["sallyport_agent_certificate_info"]
     assert info.values("serial") == {serial_of(tmp_path / "broker")} and info.values("issuer") == {"Agent test root"}
-    (end,) = seen.families["sallyport_agent_certificate_not_after_timestamp_seconds"].samples.values()
+    (end,) = scraped.families["sallyport_agent_certificate_not_after_timestamp_seconds"].samples.values()
     assert abs(end - time.time() - 86400) < 600
-    (good,) = seen.families["sallyport_agent_certificate_good"].samples.values()
-    assert good == 1 and one.running()
+    (good,) = scraped.families["sallyport_agent_certificate_good"].samples.values()
+    assert good == 1
+
+
+def alerts():
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    return group["rules"]
+
+
+def test_alerts_ask_for_what_there_is(scraped):
+    for rule in alerts():
+        prometheus.check_expression(scraped, rule["expr"])
+    page = (REPO / "docs" / "agent.md").read_text()
+    assert re.findall(r"^\| `(SallyportAgent\w+)` \| .+ \| .+ \|$", page, re.M) == [rule["alert"] for rule in alerts()]
+
+
+def test_alerts_fire():
+    """Made-up series, and which alerts come of them: agent_alerts_test.yaml."""
+    assert f"{len(alerts())} rules found" in prometheus.promtool("check", "rules", ALERTS)
+    tests = pathlib.Path(__file__).with_name("agent_alerts_test.yaml")
+    assert "SUCCESS" in prometheus.promtool("test", "rules", tests.name, cwd=tests.parent)
+    fired = set(re.findall(r"alertname: (\w+)\n", tests.read_text()))
+    assert fired == {rule["alert"] for rule in alerts()}
 
 
 def test_audit(agent, certificate, tmp_path):

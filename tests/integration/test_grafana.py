@@ -4,18 +4,15 @@ values. Where promtool can be had, it reads and tries the rules as Prometheus wo
 import json
 import pathlib
 import re
-import subprocess
 
 import pytest
 import scrape
 import yaml
+from prometheus import TARGET_LABELS, check_expression, promtool
 from proxyrig import REPO, free_port
 from test_metrics import documented
 
 GRAFANA = REPO / "deploy" / "grafana"
-TARGET_LABELS = {"job", "instance"}  # of Prometheus itself
-AGGREGATIONS = r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^()]*)\)"
-WORDS = {"and", "or", "unless", "bool", "offset", "inf", "sum", "min", "max", "avg", "count"}
 
 
 @pytest.fixture(scope="module")
@@ -47,40 +44,6 @@ def dashboard_expressions():
     for variable in board["templating"]["list"][1:]:
         metric, label = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"]).groups()
         yield variable["name"], f"sum by ({label}) ({metric})", ""
-
-
-def check_matchers(family, text):
-    matchers = re.findall(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"', text)
-    assert re.sub(r'\w+\s*(?:=~|!~|!=|=)\s*"[^"]*"|[\s,]', "", text) == "", text
-    for label, operator, value in matchers:
-        assert label in family.labels | TARGET_LABELS | {"le"}, f"{label} in {{{text}}}"
-        if label in family.labels and operator in ("=", "=~") and "$" not in value:
-            for word in value.split("|"):
-                assert word in family.values(label), f"{label}={word}"
-
-
-def check_expression(metrics, expression):
-    """Each metric is one that is scraped, by the name of its samples; labels are its own."""
-    text, used = expression, []
-    samples = {sample: family for family in metrics.families.values()
-               for sample, _ in family.samples}
-    for name, matchers in re.findall(r"\b([a-z_][a-z0-9_]*)\{([^}]*)\}", text):
-        assert name in samples, f"no metric {name} in: {expression}"
-        check_matchers(samples[name], matchers)
-    text = re.sub(r"\{[^}]*\}", " ", text)
-    text = re.sub(r"\[(?:\d+[smhd]|\$__rate_interval)\]", " ", text)
-    grouped = {label for labels in re.findall(AGGREGATIONS, text)
-               for label in re.findall(r"\w+", labels)}
-    text = re.sub(AGGREGATIONS, " ", text)
-    for name in re.findall(r"\b[a-z_][a-z0-9_]*\b(?!\s*\()", text):
-        if name not in WORDS:
-            assert name in samples, f"no metric {name} in: {expression}"
-            used.append(name)
-    assert used, expression
-    for label in grouped - TARGET_LABELS - {"le"}:
-        assert any(label in samples[name].labels for name in used), f"{label} in: {expression}"
-    return {name for name, family in metrics.families.items()
-            if any(family is samples[sample] for sample in used)}
 
 
 def test_alerts_ask_for_what_there_is(door):
@@ -142,16 +105,6 @@ def test_the_check_finds_mistakes(door, expression, says):
 
 
 # With promtool.
-def promtool(*arguments, **how):
-    found = subprocess.run([REPO / "tests" / "lib" / "promtool"], capture_output=True, text=True, check=False)
-    if found.returncode:
-        pytest.skip(found.stderr.strip())
-    done = subprocess.run([found.stdout.strip(), *map(str, arguments)], capture_output=True, text=True,
-                          timeout=120, check=False, **how)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def test_promtool_likes_the_metrics(door):
     _, _, text = scrape.get(door.proxy.metrics_address)
     assert promtool("check", "metrics", input=text) == ""
