@@ -7,6 +7,7 @@ said, a plain upstream on loopback.
 A subject that cannot run here says why (Unavailable) and is left out by name.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -83,6 +84,7 @@ class Subject:
         for pid in self.pids():
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        self._await_closed()
         self.start()
 
     def alive(self):
@@ -97,15 +99,27 @@ class Subject:
                 self.process.kill()
                 self.process.wait()
 
+    def _connect(self):
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port))
+
+    def _await_closed(self):
+        """The kernel goes on closing what a killed process had, if that is much; until then its port is taken, and
+        even answers."""
+        deadline = time.monotonic() + self.env.start_seconds
+        while self._connect() != errno.ECONNREFUSED:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"port {self.port} is still open after {self.name} was killed")
+            time.sleep(0.001)
+
     def _await_listening(self):
         deadline = time.monotonic() + self.env.start_seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
-            with socket.socket() as probe:
-                probe.settimeout(1)
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if self._connect() == 0:
+                return
             time.sleep(0.05)
         raise Unavailable(f"{self.name} did not start: {self.log_end()}")
 
