@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -23,6 +22,7 @@
 
 #include "admin/http.h"
 #include "base/util.h"
+#include "lib/open_fds.h"
 #include "limits/limits.h"
 
 #define ANSWER_BYTES 65536
@@ -283,23 +283,11 @@ static void test_who_asks_on_a_unix_socket(void **state)
 	assert_has(ask("GET /who HTTP/1.1\r\nHost: x\r\n\r\n"), expected);
 }
 
-static size_t open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 /* Silent ones, one that does not end its request and one that does not read its answer take every
  * place; the deadline throws them out, and who waits in the backlog is served. */
 static void test_slow_clients_make_room(void **state)
 {
-	size_t ours = open_descriptors() + HTTP_CONNECTIONS_MAX;
+	size_t ours = open_fds() + HTTP_CONNECTIONS_MAX;
 	int fds[HTTP_CONNECTIONS_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
@@ -309,9 +297,9 @@ static void test_slow_clients_make_room(void **state)
 	assert_starts(ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200 ");
 	assert_string_equal(hear(fds[0]), "");
 	/* Who reads before the server has let go is no slow client any more. */
-	for (int i = 0; i < 10000 && open_descriptors() > ours; i++)
+	for (int i = 0; i < 10000 && open_fds() > ours; i++)
 		usleep(1000);
-	assert_int_equal(open_descriptors(), ours);
+	assert_int_equal(open_fds(), ours);
 	assert_true(count_until_end(fds[1]) < BIG_BYTES);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);

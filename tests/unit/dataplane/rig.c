@@ -2,7 +2,6 @@
 /* See rig.h. One thread: the test takes the loop's turns between its own steps. */
 #include "unit/dataplane/rig.h"
 
-#include <dirent.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -332,18 +331,6 @@ void rig_keys(uint16_t version, enum tls_cipher cipher, struct tls_keys *ret[2])
 					 0);
 		}
 	}
-}
-
-size_t rig_open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 static bool port_is_free(uint16_t port)

@@ -20,6 +20,7 @@
 #include "dataplane/conn.h"
 #include "dataplane/transport.h"
 #include "dataplane/worker.h"
+#include "lib/open_fds.h"
 #include "loop/loop_backend.h"
 
 #define VERSION_1_2 0x0303
@@ -77,9 +78,6 @@ void rig_pattern(uint8_t *bytes, size_t len, uint32_t seed);
 void rig_keys(uint16_t version, enum tls_cipher cipher, struct tls_keys *ret[2]);
 
 #define RIG_TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
-
-/* Descriptors of this process, to see whether any is left. */
-size_t rig_open_fds(void);
 
 /* A port that nobody has, on any address; below those of outgoing connections, one of which may sit
  * on any of theirs. No other test gets it until the descriptor that is returned is closed. */

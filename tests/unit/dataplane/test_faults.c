@@ -53,7 +53,7 @@ static void open_way(struct whole *s, const struct way *way)
 static void unnoticed(const struct failing_calls_plan *plan, size_t pieces)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-		size_t before = rig_open_fds();
+		size_t before = open_fds();
 		struct whole s;
 		bool whole;
 
@@ -68,7 +68,7 @@ static void unnoticed(const struct failing_calls_plan *plan, size_t pieces)
 		assert_true(whole);
 		assert_int_equal(whole_closes(&s), 1);
 		whole_close(&s);
-		assert_int_equal(rig_open_fds(), before);
+		assert_int_equal(open_fds(), before);
 	}
 }
 
@@ -128,7 +128,7 @@ static const struct fault faults[] = {
 static bool fault_at(const struct fault *fault, const struct way *way, unsigned long n)
 {
 	struct failing_calls_plan plan = { .call = fault->call, .n = n, .error = fault->error };
-	size_t before = rig_open_fds();
+	size_t before = open_fds();
 	bool whole, failed;
 	struct whole s;
 
@@ -140,7 +140,7 @@ static bool fault_at(const struct fault *fault, const struct way *way, unsigned 
 	assert_true(whole || failed);
 	assert_true(whole_connection(&s));
 	whole_close(&s);
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 	return failed;
 }
 
@@ -171,7 +171,7 @@ static void test_failing_calls(void **state)
 static bool splice_with(const struct failing_calls_plan *plan, bool *ret_failed)
 {
 	static uint8_t sent[BULK_BYTES], got[BULK_BYTES];
-	size_t before = rig_open_fds(), at = 0, len = 0;
+	size_t before = open_fds(), at = 0, len = 0;
 	int client[2], service[2];
 	unsigned int tries = 0;
 	struct rig rig;
@@ -203,7 +203,7 @@ static bool splice_with(const struct failing_calls_plan *plan, bool *ret_failed)
 	rig_until(&rig, rig_is_empty, &rig);
 	assert_int_equal(rig.worker.pipes.lent_count, 0);
 	rig_fini(&rig);
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 	return len == BULK_BYTES;
 }
 

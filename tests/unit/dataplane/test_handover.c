@@ -52,7 +52,7 @@ static void test_all_arrive(void **state)
 	struct listen_table table = { .groups = { &many, &named }, .count = 2 };
 	struct inherited_sockets got = { .count = 0 };
 	struct err_text err;
-	size_t before = rig_open_fds();
+	size_t before = open_fds();
 
 	(void)state;
 	for (unsigned int i = 0; i < SOCKETS; i++)
@@ -79,7 +79,7 @@ static void test_all_arrive(void **state)
 	close(ours);
 	assert_int_equal(handover_expect(theirs, HANDOVER_TAKEN), -EPIPE);
 	close(theirs);
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 /* Another version, noise, an end too soon: said, and nothing leaks. */
@@ -89,7 +89,7 @@ static void test_what_is_not_understood(void **state)
 					 .version = HANDOVER_VERSION,
 					 .kind = HANDOVER_SOCKETS };
 	struct handover_message bad[] = { good, good, good };
-	size_t before = rig_open_fds();
+	size_t before = open_fds();
 
 	(void)state;
 	bad[0].magic++;
@@ -112,7 +112,7 @@ static void test_what_is_not_understood(void **state)
 		close(theirs);
 		inherited_fini(&got);
 	}
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 static void test_inherited_end(void **state)
@@ -155,7 +155,7 @@ static void test_whose_it_is(void **state)
 	bool by_name, owns_path;
 	struct err_text err;
 	int fds[4], no_listener;
-	size_t before = rig_open_fds();
+	size_t before = open_fds();
 
 	(void)state;
 	log_init(2, LOG_ERROR, LOG_FORMAT_TEXT);
@@ -177,7 +177,7 @@ static void test_whose_it_is(void **state)
 	assert_non_null(strstr(err.text, "kafka"));
 	assert_int_equal(sockets.count, 3);
 	inherited_fini(&sockets);
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 int main(void)

@@ -74,7 +74,7 @@ static void test_what_goes_on(void **state)
 {
 	uint16_t stays = claimed_port(), goes = claimed_port(), comes = claimed_port();
 	struct doors first = { .config.workers = 0 }, second = first;
-	size_t before = rig_open_fds();
+	size_t before = open_fds();
 	struct err_text err;
 
 	(void)state;
@@ -84,7 +84,7 @@ static void test_what_goes_on(void **state)
 	doors_add(&second, "127.0.0.1", comes);
 	assert_int_equal(
 		listen_table_open(&nothing, &first.config, 2, &no_sockets, &first.table, &err), 0);
-	assert_int_equal(rig_open_fds(), before + 4);
+	assert_int_equal(open_fds(), before + 4);
 	/* Another number of workers changes nothing about what is there. */
 	assert_int_equal(listen_table_open(&first.table, &second.config, 3, &no_sockets,
 					   &second.table, &err),
@@ -99,7 +99,7 @@ static void test_what_goes_on(void **state)
 	assert_int_equal(try_connect(stays), 0);
 	assert_int_equal(try_connect(comes), 0);
 	listen_table_close(&second.table, NULL);
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 static void test_all_or_nothing(void **state)
@@ -120,12 +120,12 @@ static void test_all_or_nothing(void **state)
 			 0);
 	assert_int_equal(
 		listen_table_open(&nothing, &first.config, 1, &no_sockets, &first.table, &err), 0);
-	before = rig_open_fds();
+	before = open_fds();
 	assert_int_equal(listen_table_open(&first.table, &second.config, 1, &no_sockets,
 					   &second.table, &err),
 			 -EADDRINUSE);
 	assert_non_null(strstr(err.text, "another program listens there"));
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 	assert_int_equal(try_connect(ours), 0);
 	assert_int_equal(try_connect(fresh), -ECONNREFUSED);
 	listen_table_close(&first.table, NULL);

@@ -187,13 +187,13 @@ static bool has_ended(int fd)
 
 static void drain_of_nobody(enum loop_kind kind)
 {
-	size_t before = rig_open_fds();
+	size_t before = open_fds();
 	struct scene s;
 
 	scene_init(&s);
 	scene_start(&s, kind);
 	scene_stop(&s, 600000); /* with nobody there is nothing to wait for */
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 static void test_drain_of_nobody(void **state)
@@ -206,7 +206,7 @@ static void test_drain_of_nobody(void **state)
  * still waiting for its connections. */
 static void drain_after_the_end(enum loop_kind kind)
 {
-	size_t before = rig_open_fds();
+	size_t before = open_fds();
 	struct scene s;
 
 	scene_init(&s);
@@ -216,7 +216,7 @@ static void drain_after_the_end(enum loop_kind kind)
 	worker_drain(s.worker, 0);
 	listen_table_close(&s.table, NULL);
 	scene_fini(&s);
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 static void test_drain_after_the_end(void **state)
@@ -305,7 +305,7 @@ static void accept_backs_off(enum loop_kind kind)
 	unsigned int tries = 0;
 	struct rlimit limit, low;
 	struct scene s;
-	size_t open_fds;
+	size_t held;
 
 	close(next);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -317,11 +317,11 @@ static void accept_backs_off(enum loop_kind kind)
 	scene_start(&s, kind);
 	client = client_of(&s);
 	expect_counter(&s.worker->stats.accepted, 1);
-	open_fds = rig_open_fds();
+	held = open_fds();
 	close(client);
 	expect_counter(&s.worker->stats.closes[CLOSE_HANDSHAKE_CLOSED], 1);
 	/* The loop lets go of its socket late, which would make room again. */
-	while (rig_open_fds() > open_fds - 2)
+	while (open_fds() > held - 2)
 		assert_true(rig_patience(&tries));
 	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	while (count < 64 && (fillers[count] = dup(0)) >= 0)
@@ -348,7 +348,7 @@ static void test_accept_backs_off(void **state)
 
 static void first_accept_fails(enum loop_kind kind)
 {
-	size_t before = rig_open_fds();
+	size_t before = open_fds();
 	struct scene s;
 	int client;
 
@@ -365,7 +365,7 @@ static void first_accept_fails(enum loop_kind kind)
 	scene_start(&s, kind);
 	scene_stop(&s, 0);
 	atomic_store(&accept_starts_failing, 0);
-	assert_int_equal(rig_open_fds(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 static void test_first_accept_fails(void **state)

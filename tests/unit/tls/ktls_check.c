@@ -6,7 +6,6 @@
  *
  *	ktls-check rekey | no-rekey	what this kernel is expected to do about new keys
  */
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -22,6 +21,7 @@
 #include <openssl/err.h>
 
 #include "base/util.h"
+#include "lib/open_fds.h"
 #include "pair.h"
 #include "tcp_pair.h"
 #include "tls/aead.h"
@@ -454,18 +454,6 @@ static void test_sending_only(void **state)
 	}
 }
 
-static int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 /* Every way brings every byte, and leaves nothing behind; how dear it is nobody asks here. */
 static void test_calibrate(void **state)
 {
@@ -473,7 +461,7 @@ static void test_calibrate(void **state)
 	static struct ktls_calibration calibration;
 	const unsigned int all = (1U << TLS_CIPHER_COUNT) - 1;
 	struct ktls_suites wanted = { { all, all } };
-	int before = open_fds();
+	size_t before = open_fds();
 
 	ktls_calibrate(&calibration, &support, &wanted, 600000);
 	assert_int_equal(open_fds(), before);

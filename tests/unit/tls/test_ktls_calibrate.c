@@ -3,7 +3,6 @@
  * The measuring: that bytes arrive, that it ends, and that nothing is left. Never how long anything
  * takes. On every machine, with kernel TLS or without; ktls_check.c does the same where there is.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,23 +12,12 @@
 
 #include <cmocka.h>
 
+#include "lib/open_fds.h"
 #include "tls/ktls_calibrate.h"
 #include "tls/ktls_lane.h"
 
 #define PATIENCE_MS 300000
 #define ALL_SUITES  ((1U << TLS_CIPHER_COUNT) - 1)
-
-static int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static void run_lane(uint16_t version, enum tls_cipher cipher, enum ktls_direction direction)
 {
@@ -54,7 +42,7 @@ static void run_lane(uint16_t version, enum tls_cipher cipher, enum ktls_directi
 
 static void test_own_records(void **state)
 {
-	int before = open_fds();
+	size_t before = open_fds();
 
 	(void)state;
 	for (uint16_t version = 0x0303; version <= 0x0304; version++)
@@ -94,7 +82,7 @@ static void test_kernel_refuses(void **state)
 	struct ktls_suites wanted = { { 0, ALL_SUITES } };
 	struct ktls_calibration calibration = { 0 };
 	struct err_text why;
-	int before = open_fds();
+	size_t before = open_fds();
 
 	(void)state;
 	ktls_probe(&support);
@@ -120,7 +108,7 @@ static void test_bounds(void **state)
 	struct ktls_support support = { .ulp = true, .rekey = true, .cipher13 = { true, true } };
 	struct ktls_suites wanted = { { 0, ALL_SUITES } };
 	struct ktls_calibration calibration = { 0 };
-	int before = open_fds();
+	size_t before = open_fds();
 
 	(void)state;
 	err_set(&calibration.costs[1][0].why, 0, "as before");
