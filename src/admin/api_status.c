@@ -170,15 +170,6 @@ static void put_sources(FILE *out, struct control *control)
 	fputc(']', out);
 }
 
-static uint64_t sum(const uint64_t *values, size_t count)
-{
-	uint64_t total = 0;
-
-	for (size_t i = 0; i < count; i++)
-		total += values[i];
-	return total;
-}
-
 static void put_issued(FILE *out, const struct control_certificate_status *status)
 {
 	fputc('{', out);
@@ -191,7 +182,7 @@ static void put_issued(FILE *out, const struct control_certificate_status *statu
 	put_time_or_null(out, "renewal", status->renew_at);
 	put_time_or_null(out, "last_success", status->last_success);
 	fprintf(out, ",\"issued\":%" PRIu64 ",\"failures\":%" PRIu64, status->issued,
-		sum(status->failures, CAUSE_COUNT));
+		cause_sum(status->failures));
 	put_cause(out, status->cause, &status->text);
 	fputc('}', out);
 }

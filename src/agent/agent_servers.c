@@ -44,15 +44,6 @@ static void put_count(FILE *out, const char *key, uint64_t value)
 	fprintf(out, ",\"%s\":%" PRIu64, key, value);
 }
 
-static uint64_t sum(const uint64_t *numbers, size_t count)
-{
-	uint64_t total = 0;
-
-	for (size_t i = 0; i < count; i++)
-		total += numbers[i];
-	return total;
-}
-
 static void put_certificate(struct agent *agent, size_t index, FILE *out)
 {
 	const struct config_agent_certificate *config = agent->certificates[index].config;
@@ -77,7 +68,7 @@ static void put_certificate(struct agent *agent, size_t index, FILE *out)
 	put_text(out, "cause", status.cause == CAUSE_NONE ? NULL : cause_name(status.cause));
 	put_text(out, "error", status.text.text);
 	put_count(out, "issued", status.issued);
-	put_count(out, "failures", sum(status.failures, CAUSE_COUNT));
+	put_count(out, "failures", cause_sum(status.failures));
 	put_time(out, "last_layout", own.last_layout);
 	put_text(out, "layout_error", own.layout_error.text);
 	put_count(out, "layouts", own.layouts);

@@ -27,3 +27,12 @@ bool cause_is_of_source(enum cause cause)
 {
 	return causes[cause].scope == SOURCE;
 }
+
+uint64_t cause_sum(const uint64_t failures[CAUSE_COUNT])
+{
+	uint64_t total = 0;
+
+	for (int cause = 0; cause < CAUSE_COUNT; cause++)
+		total += failures[cause];
+	return total;
+}

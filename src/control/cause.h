@@ -7,6 +7,7 @@
 #define SALLYPORT_CONTROL_CAUSE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* X(enum suffix, name, of the whole source or of one request, meaning). The names are stable. */
 #define CAUSES(X)                                                                                  \
@@ -44,5 +45,7 @@ const char *cause_name(enum cause cause);
 const char *cause_meaning(enum cause cause);
 /* Whether it is the source as a whole that is out of order: other requests would fare no better. */
 bool cause_is_of_source(enum cause cause);
+/* Failures of all causes. */
+uint64_t cause_sum(const uint64_t failures[CAUSE_COUNT]);
 
 #endif
