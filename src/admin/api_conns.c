@@ -187,9 +187,9 @@ static void put_conn(FILE *out, const struct conn_info *c)
 	api_string(out, "state", state_names[c->state], false);
 	api_string(out, "waits_for", conn_wait_name(c->wait), false);
 	api_string(out, "tls",
-		   !c->tls_version	      ? NULL
-		   : c->tls_version == 0x0304 ? "1.3"
-					      : "1.2",
+		   !c->tls_version		       ? NULL
+		   : c->tls_version == TLS_VERSION_1_3 ? "1.3"
+						       : "1.2",
 		   false);
 	api_string(out, "cipher", c->tls_version ? tls_cipher_name(c->cipher) : NULL, false);
 	api_string(out, "client_transport", c->client_transport, false);

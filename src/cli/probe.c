@@ -153,7 +153,7 @@ static void print_calibration(const struct probe *probe)
 	const struct ktls_calibration *calibration = &probe->calibration;
 	bool begun = false;
 
-	for (uint16_t version = 0x0304; version >= 0x0303; version--)
+	for (uint16_t version = TLS_VERSION_1_3; version >= TLS_VERSION_1_2; version--)
 		for (int cipher = 0; cipher < TLS_CIPHER_COUNT; cipher++) {
 			if (!is_tried(&calibration->costs[ktls_version_index(version)][cipher]))
 				continue;
@@ -183,7 +183,8 @@ static const char *use_text(enum ktls_use use)
 static int print_text(const struct probe *probe)
 {
 	struct err_text why;
-	enum ktls_use use = probe_ktls_use(probe, 0x0304, TLS_CIPHER_AES_128_GCM_SHA256, &why);
+	enum ktls_use use =
+		probe_ktls_use(probe, TLS_VERSION_1_3, TLS_CIPHER_AES_128_GCM_SHA256, &why);
 	char landlock[40];
 
 	printf("%-22s      %s\n", "kernel", probe->kernel);
@@ -268,7 +269,8 @@ static void print_suite_json(const struct probe *probe, uint16_t version, enum t
 static void print_auto_json(const struct probe *probe)
 {
 	struct err_text why;
-	enum ktls_use use = probe_ktls_use(probe, 0x0304, TLS_CIPHER_AES_128_GCM_SHA256, &why);
+	enum ktls_use use =
+		probe_ktls_use(probe, TLS_VERSION_1_3, TLS_CIPHER_AES_128_GCM_SHA256, &why);
 
 	printf(",\"ktls_auto\":{\"transport\":\"%s\",\"why\":", ktls_use_name(use));
 	json_write_string(stdout, why.text);
@@ -276,7 +278,7 @@ static void print_auto_json(const struct probe *probe)
 	for (unsigned int i = 0; i < KTLS_VERSION_COUNT * TLS_CIPHER_COUNT; i++) {
 		if (i)
 			putchar(',');
-		print_suite_json(probe, (uint16_t)(0x0304 - i / TLS_CIPHER_COUNT),
+		print_suite_json(probe, (uint16_t)(TLS_VERSION_1_3 - i / TLS_CIPHER_COUNT),
 				 i % TLS_CIPHER_COUNT);
 	}
 	fputs("]}", stdout);

@@ -223,7 +223,8 @@ static int give_to_kernel(struct conn *conn, struct tls_keys *keys, struct err_t
 		r = ktls_install(fd, keys, route->ktls, why);
 		if (r != KTLS_OK)
 			return r;
-		if (route->config->ktls_padding == CONFIG_PADDING_NONE && keys->version == 0x0304)
+		if (route->config->ktls_padding == CONFIG_PADDING_NONE &&
+		    keys->version == TLS_VERSION_1_3)
 			ktls_expect_unpadded(fd); /* without it all is the same */
 		leg_use_ktls(conn->tls, keys, route->ktls->rekey);
 		return KTLS_OK;
@@ -285,7 +286,7 @@ static bool hold_header(struct conn *conn)
 static void count_handshake(struct conn *conn)
 {
 	enum stats_version version =
-		conn->summary.version == 0x0304 ? STATS_TLS_1_3 : STATS_TLS_1_2;
+		conn->summary.version == TLS_VERSION_1_3 ? STATS_TLS_1_3 : STATS_TLS_1_2;
 	uint64_t took_ns = loop_now_ns(conn->worker->loop) - conn->handshake->started_ns;
 
 	conn_stats_add(conn, handshakes, 1);

@@ -71,9 +71,9 @@ struct conn_info {
 	enum conn_state state;
 	enum conn_wait wait;
 	char client[CONN_CLIENT_TEXT_BYTES];
-	uint16_t tls_version;				   /* 0x0303, 0x0304, 0: no session yet */
-	enum tls_cipher cipher;				   /* only with tls_version */
-	const char *client_transport, *upstream_transport; /* static names */
+	uint16_t tls_version;					       /* 0: no session yet */
+	enum tls_cipher cipher;					       /* only with tls_version */
+	const char *client_transport, *upstream_transport;	       /* static names */
 	const char *listener, *cn, *uri, *serial, *issuer, *principal; /* in `texts` */
 	char texts[];
 };

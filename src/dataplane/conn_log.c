@@ -58,7 +58,7 @@ static void log_session(struct log_line *line, const struct conn *conn)
 {
 	if (!conn->secured)
 		return;
-	log_str(line, "tls", conn->summary.version == 0x0304 ? "1.3" : "1.2");
+	log_str(line, "tls", conn->summary.version == TLS_VERSION_1_3 ? "1.3" : "1.2");
 	log_str(line, "cipher", tls_cipher_name(conn->summary.cipher));
 	log_str(line, "group", conn->summary.group);
 	if (conn->summary.alpn[0])

@@ -336,7 +336,7 @@ enum leg_result leg_before_records(struct leg *leg, struct worker *worker, uint6
 	if (leg->keys->cipher == TLS_CIPHER_CHACHA20_POLY1305_SHA256 || leg->key_update_due ||
 	    leg->keys->tx_sequence + records < AES_GCM_RECORDS_MAX)
 		return LEG_OK;
-	if (leg->keys->version != 0x0304 || !leg->can_rekey)
+	if (leg->keys->version != TLS_VERSION_1_3 || !leg->can_rekey)
 		return leg_fail(leg, CLOSE_KEY_EXHAUSTED, TLS_ALERT_INTERNAL_ERROR);
 	return send_key_update(leg, worker);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/counter.h"
+#include "base/pipe.h"
 #include "base/util.h"
 #include "limits/limits.h"
 
@@ -45,23 +46,17 @@ void pipe_pool_fini(struct pipe_pool *pool)
 static struct pipe_pair *pipe_new(void)
 {
 	struct pipe_pair *pipe = calloc(1, sizeof(*pipe));
-	int fds[2], capacity = -1;
+	int fds[2], capacity;
 
 	if (!pipe)
 		return NULL;
-	if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
+	capacity = pipe_open(fds, O_NONBLOCK | O_CLOEXEC, PIPE_BYTES, PIPE_BYTES_MIN);
+	if (capacity < 0) {
 		free(pipe);
 		return NULL;
 	}
 	pipe->read_fd = fds[0];
 	pipe->write_fd = fds[1];
-	for (int want = PIPE_BYTES; want > PIPE_BYTES_MIN && capacity < 0; want /= 4)
-		capacity = fcntl(pipe->write_fd, F_SETPIPE_SZ, want);
-	capacity = fcntl(pipe->write_fd, F_GETPIPE_SZ);
-	if (capacity < PIPE_BYTES_MIN) {
-		pipe_free(pipe);
-		return NULL;
-	}
 	pipe->capacity = (size_t)capacity;
 	return pipe;
 }

@@ -182,7 +182,7 @@ static unsigned int suites_of(const struct config_listener *config)
 /* How bulk would go through the kernel (relay.c: wants_splice()). */
 static struct ktls_ways ways_of(const struct config_listener *config)
 {
-	struct ktls_ways ways = { KTLS_WAY_SPLICE, KTLS_WAY_COPY };
+	struct ktls_ways ways = KTLS_WAYS_USUAL;
 
 	if (config->splice == CONFIG_SPLICE_OFF)
 		ways.sending = KTLS_WAY_COPY;

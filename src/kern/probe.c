@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "base/pipe.h"
 #include "base/secret.h"
 #include "base/util.h"
 #include "kern/pacing.h"
@@ -23,9 +24,7 @@
 #include "limits/limits.h"
 #include "loop/loop.h"
 
-#define VERSION_1_2 0x0303
-#define VERSION_1_3 0x0304
-#define ALL_SUITES  ((1U << TLS_CIPHER_COUNT) - 1)
+#define ALL_SUITES ((1U << TLS_CIPHER_COUNT) - 1)
 
 static uint64_t read_number(const char *path)
 {
@@ -60,15 +59,13 @@ static struct probe_limit read_limit(int resource)
 
 static bool can_have_full_pipe(void)
 {
-	int fds[2];
-	bool full;
+	int fds[2], capacity = pipe_open(fds, O_CLOEXEC, PIPE_BYTES, PIPE_BYTES_MIN);
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	if (capacity < 0)
 		return false;
-	full = fcntl(fds[0], F_SETPIPE_SZ, PIPE_BYTES) >= PIPE_BYTES;
 	close(fds[0]);
 	close(fds[1]);
-	return full;
+	return capacity >= PIPE_BYTES;
 }
 
 unsigned int probe_cores(void)
@@ -93,7 +90,7 @@ static void calibrate(struct probe *probe)
 	struct ktls_suites wanted = { { 0 } };
 	struct err_text unsaid;
 
-	for (uint16_t version = VERSION_1_2; version <= VERSION_1_3; version++)
+	for (uint16_t version = TLS_VERSION_1_2; version <= TLS_VERSION_1_3; version++)
 		if (ktls_is_fit(&probe->ktls, version, ALL_SUITES, &unsaid))
 			wanted.of[ktls_version_index(version)] = ALL_SUITES;
 	ktls_calibrate(&probe->calibration, &probe->ktls, &wanted, KTLS_CALIBRATION_MS_MAX);
@@ -128,7 +125,7 @@ void probe_gather(struct probe *ret)
 enum ktls_use probe_ktls_use(const struct probe *probe, uint16_t version, enum tls_cipher cipher,
 			     struct err_text *ret_why)
 {
-	const struct ktls_ways ways = { KTLS_WAY_SPLICE, KTLS_WAY_COPY };
+	const struct ktls_ways ways = KTLS_WAYS_USUAL;
 
 	if (!ktls_is_fit(&probe->ktls, version, ALL_SUITES, ret_why))
 		return KTLS_USE_NONE;

@@ -24,18 +24,12 @@ struct pki_request {
 	char *csr;
 };
 
-static void free_stack(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 static void free_key(EVP_PKEY **key)
 {
 	EVP_PKEY_free(*key);
 }
 
-#define cleanup_stack __attribute__((cleanup(free_stack)))
-#define cleanup_key   __attribute__((cleanup(free_key)))
+#define cleanup_key __attribute__((cleanup(free_key)))
 
 /* Takes the BIO; the text ends with NUL. NULL without memory, or if it is NULL. */
 static char *text_of(BIO *bio)
@@ -175,13 +169,13 @@ static bool is_root(X509 *certificate)
 int pki_merge_certificates(const char *const *pems, size_t count, char **ret, size_t *ret_roots,
 			   struct err_text *err)
 {
-	cleanup_stack STACK_OF(X509) *all = sk_X509_new_null();
+	cleanup_certificates STACK_OF(X509) *all = sk_X509_new_null();
 	size_t roots = 0;
 	char *text;
 	int r = all ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < count && r == 0; i++) {
-		cleanup_stack STACK_OF(X509) *some = NULL;
+		cleanup_certificates STACK_OF(X509) *some = NULL;
 
 		r = parse("the CA's certificates", pems[i], &some, err);
 		if (r == 0)
@@ -250,7 +244,7 @@ static int check_time(X509 *certificate, const char *what, struct err_text *err)
 static int check_trust(X509 *leaf, STACK_OF(X509) * chain, const char *roots_pem,
 		       struct err_text *err)
 {
-	cleanup_stack STACK_OF(X509) *roots = NULL;
+	cleanup_certificates STACK_OF(X509) *roots = NULL;
 	X509_STORE *store = X509_STORE_new();
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
 	int r = store && ctx ? parse("the trusted roots", roots_pem, &roots, err) : -ENOMEM;
@@ -353,7 +347,7 @@ static int make(STACK_OF(X509) * certificates, EVP_PKEY *key, const char *roots_
 		struct pki_credential **ret, struct err_text *err)
 {
 	X509 *leaf = sk_X509_value(certificates, 0);
-	cleanup_stack STACK_OF(X509) *chain = chain_of(leaf, certificates);
+	cleanup_certificates STACK_OF(X509) *chain = chain_of(leaf, certificates);
 	struct pki_credential *credential;
 	int r = chain ? check(leaf, chain, key, roots_pem, err) : -ENOMEM;
 
@@ -376,7 +370,7 @@ int pki_credential_new(const struct pki_request *request, const char *certificat
 		       const char *chain_pem, const char *roots_pem, struct pki_credential **ret,
 		       struct err_text *err)
 {
-	cleanup_stack STACK_OF(X509) *certificates = NULL, *chain = NULL;
+	cleanup_certificates STACK_OF(X509) *certificates = NULL, *chain = NULL;
 	int r = parse("the certificate", certificate_pem, &certificates, err);
 
 	if (r == 0 && chain_pem && chain_pem[0])
@@ -389,7 +383,7 @@ int pki_credential_new(const struct pki_request *request, const char *certificat
 int pki_credential_parse(const char *certificates_pem, const char *key_pem, const char *roots_pem,
 			 struct pki_credential **ret, struct err_text *err)
 {
-	cleanup_stack STACK_OF(X509) *certificates = NULL;
+	cleanup_certificates STACK_OF(X509) *certificates = NULL;
 	cleanup_key EVP_PKEY *key = NULL;
 	int r = parse("the certificate", certificates_pem, &certificates, err);
 
@@ -403,7 +397,7 @@ int pki_credential_parse(const char *certificates_pem, const char *key_pem, cons
 int pki_credential_load(const char *certificate_file, const char *key_file,
 			struct pki_credential **ret, struct err_text *err)
 {
-	cleanup_stack STACK_OF(X509) *certificates = NULL;
+	cleanup_certificates STACK_OF(X509) *certificates = NULL;
 	cleanup_key EVP_PKEY *key = NULL;
 	int r = pem_load_certificates(certificate_file, CERTIFICATE_DEPTH_MAX + 2, &certificates,
 				      err);
@@ -418,7 +412,7 @@ int pki_credential_load(const char *certificate_file, const char *key_file,
 int pki_credential_check(const struct pki_credential *credential, const char *roots_pem,
 			 struct err_text *err)
 {
-	cleanup_stack STACK_OF(X509) *leaf = NULL, *chain = NULL;
+	cleanup_certificates STACK_OF(X509) *leaf = NULL, *chain = NULL;
 	int r = parse("the certificate", credential->certificate_pem, &leaf, err);
 
 	if (r == 0 && credential->chain_pem[0])

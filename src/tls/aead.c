@@ -22,8 +22,6 @@
 #include "base/secret.h"
 #include "base/util.h"
 
-#define VERSION_1_2		  0x0303
-#define VERSION_1_3		  0x0304
 #define TLS12_EXPLICIT_BYTES	  8
 #define TLS12_AAD_BYTES		  13
 #define SLOT_CIPHER_NONE	  TLS_CIPHER_COUNT
@@ -183,7 +181,8 @@ static int context_of(struct aead_cache *cache, struct aead *aead, EVP_CIPHER_CT
 
 static bool is_tls12_gcm(const struct aead *aead)
 {
-	return aead->version == VERSION_1_2 && aead->cipher != TLS_CIPHER_CHACHA20_POLY1305_SHA256;
+	return aead->version == TLS_VERSION_1_2 &&
+	       aead->cipher != TLS_CIPHER_CHACHA20_POLY1305_SHA256;
 }
 
 size_t aead_prefix_bytes(const struct aead *aead)
@@ -193,7 +192,7 @@ size_t aead_prefix_bytes(const struct aead *aead)
 
 size_t aead_suffix_bytes(const struct aead *aead)
 {
-	return AEAD_TAG_BYTES + (aead->version == VERSION_1_3 ? 1 : 0);
+	return AEAD_TAG_BYTES + (aead->version == TLS_VERSION_1_3 ? 1 : 0);
 }
 
 /* RFC 8446 5.3, RFC 7905 2: the iv, its last eight bytes mixed with the sequence number. */
@@ -212,7 +211,7 @@ static void tls12_aad(const struct aead *aead, uint8_t type, size_t len, uint8_t
 {
 	put_be64(aad, *aead->sequence);
 	aad[8] = type;
-	put_be16(aad + 9, VERSION_1_2);
+	put_be16(aad + 9, TLS_VERSION_1_2);
 	put_be16(aad + 11, len);
 }
 
@@ -279,8 +278,8 @@ int aead_seal(struct aead_cache *cache, struct aead *aead, uint8_t type, uint8_t
 	if (r)
 		return r;
 	mixed_nonce(aead, nonce);
-	put_be16(record + 1, VERSION_1_2);
-	if (aead->version == VERSION_1_3) {
+	put_be16(record + 1, TLS_VERSION_1_2);
+	if (aead->version == TLS_VERSION_1_3) {
 		p.data[p.len++] = type;
 		record[0] = TLS_APPLICATION_DATA;
 		p.aad = record;
@@ -369,7 +368,7 @@ static int open_tls12(EVP_CIPHER_CTX *ctx, struct aead *aead, struct piece *p,
 static bool header_fits(const struct aead *aead, const uint8_t *record, size_t len)
 {
 	size_t length = (size_t)record[3] << 8 | record[4];
-	uint8_t type_min = aead->version == VERSION_1_3 ? TLS_APPLICATION_DATA : TLS_ALERT;
+	uint8_t type_min = aead->version == TLS_VERSION_1_3 ? TLS_APPLICATION_DATA : TLS_ALERT;
 
 	return record[0] >= type_min && record[0] <= TLS_APPLICATION_DATA && record[1] == 3 &&
 	       record[2] == 3 && len == TLS_RECORD_HEADER_BYTES + length;
@@ -399,8 +398,8 @@ int aead_open(struct aead_cache *cache, struct aead *aead, uint8_t *record, size
 	mixed_nonce(aead, nonce);
 	if (is_tls12_gcm(aead)) /* the sender may count as it likes */
 		memcpy(nonce + 4, record + TLS_RECORD_HEADER_BYTES, TLS12_EXPLICIT_BYTES);
-	r = aead->version == VERSION_1_3 ? open_tls13(ctx, aead, &p, record, ret_type, ret_len)
-					 : open_tls12(ctx, aead, &p, record, ret_type, ret_len);
+	r = aead->version == TLS_VERSION_1_3 ? open_tls13(ctx, aead, &p, record, ret_type, ret_len)
+					     : open_tls12(ctx, aead, &p, record, ret_type, ret_len);
 	if (!r)
 		*ret_payload = p.data;
 	return r;

@@ -19,8 +19,6 @@
 #include "tls/context_impl.h"
 #include "tls/material.h"
 
-#define VERSION_1_2    0x0303
-#define VERSION_1_3    0x0304
 #define SECURITY_LEVEL 2 /* RSA of 2048 bits at least, curves of 224, no SHA-1 signatures */
 
 /* In order of preference; a hybrid group costs a fifth of a handshake more and is a later choice.
@@ -63,7 +61,7 @@ static int set_versions_and_options(SSL_CTX *ctx, const struct tls_context_param
 #ifdef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
 	options |= SSL_OP_NO_TX_CERTIFICATE_COMPRESSION | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION;
 #endif
-	if (params->min_version != VERSION_1_2 && params->min_version != VERSION_1_3)
+	if (params->min_version != TLS_VERSION_1_2 && params->min_version != TLS_VERSION_1_3)
 		return err_set(err, TLS_CONTEXT_FAULT_OTHER, "min_version must be 1.2 or 1.3");
 	SSL_CTX_set_options(ctx, options);
 	/* Our own chain is given; libssl would build and verify it anew for every handshake. */
@@ -74,7 +72,7 @@ static int set_versions_and_options(SSL_CTX *ctx, const struct tls_context_param
 	SSL_CTX_set_read_ahead(ctx, 0);
 	if (!SSL_CTX_set_num_tickets(ctx, 0) ||
 	    !SSL_CTX_set_min_proto_version(ctx, params->min_version) ||
-	    !SSL_CTX_set_max_proto_version(ctx, VERSION_1_3))
+	    !SSL_CTX_set_max_proto_version(ctx, TLS_VERSION_1_3))
 		return setting_failed(err, "the versions");
 	return 0;
 }

@@ -24,7 +24,7 @@ struct tls_context_params {
 	/* PEM texts of those two, then the files' names are only for messages; and roots beside
 	 * those of files. NULL: none. */
 	const char *certificate_pem, *key_pem, *roots_pem;
-	uint16_t min_version;			   /* 0x0303, 0x0304 */
+	uint16_t min_version;			   /* TLS_VERSION_… (traffic_keys.h) */
 	enum tls_cipher ciphers[TLS_CIPHER_COUNT]; /* in order of preference */
 	size_t cipher_count;
 	const char *const *alpn; /* protocols, in order */

@@ -13,8 +13,6 @@
 #include "base/util.h"
 #include "tls/handshake_impl.h"
 
-#define VERSION_1_2	     0x0303
-#define VERSION_1_3	     0x0304
 #define GROUP_X25519MLKEM768 0x11ec
 
 static int cipher_of(const SSL *ssl, enum tls_cipher *ret)
@@ -68,7 +66,7 @@ static int derive_tls13(struct tls_handshake *hs, enum tls_cipher cipher)
 
 	if (!hs->has_client || !hs->has_server)
 		return -ENOMEM; /* the only reason why a secret can be missing */
-	keys->version = VERSION_1_3;
+	keys->version = TLS_VERSION_1_3;
 	keys->cipher = (uint8_t)cipher;
 	r = tls13_derive_key(cipher, &keys->rx);
 	return r ? r : tls13_derive_key(cipher, &keys->tx);
@@ -119,8 +117,8 @@ int tls_handshake_finish(struct tls_handshake *hs, struct tls_keys **ret_keys,
 		return -EINVAL;
 	r = cipher_of(hs->ssl, &cipher);
 	if (!r)
-		r = SSL_version(hs->ssl) == VERSION_1_3 ? derive_tls13(hs, cipher)
-							: derive_tls12(hs, cipher);
+		r = SSL_version(hs->ssl) == TLS_VERSION_1_3 ? derive_tls13(hs, cipher)
+							    : derive_tls12(hs, cipher);
 	ERR_clear_error();
 	if (r)
 		return r;

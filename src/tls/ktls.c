@@ -31,11 +31,7 @@
 #define TCP_ULP 31
 #endif
 
-#define VERSION_1_2    0x0303
-#define VERSION_1_3    0x0304
-#define GCM_SALT_BYTES 4
-
-static_assert(TLS_1_2_VERSION == VERSION_1_2 && TLS_1_3_VERSION == VERSION_1_3,
+static_assert(TLS_1_2_VERSION == TLS_VERSION_1_2 && TLS_1_3_VERSION == TLS_VERSION_1_3,
 	      "the wire's numbers");
 static_assert(sizeof(struct tls_crypto_info) == 4, "kernel layout");
 static_assert(sizeof(struct tls12_crypto_info_aes_gcm_128) == 40, "kernel layout");
@@ -59,7 +55,7 @@ static void be64(uint8_t *p, uint64_t v)
  * nonce of the next record, which we count like the sequence. */
 static void gcm_iv(uint8_t *ret, const struct ktls_key *key)
 {
-	if (key->version == VERSION_1_3)
+	if (key->version == TLS_VERSION_1_3)
 		memcpy(ret, key->keys->iv + GCM_SALT_BYTES, TLS_CIPHER_AES_GCM_128_IV_SIZE);
 	else
 		be64(ret, key->sequence);
@@ -114,9 +110,10 @@ int ktls_set_key(int fd, bool sending, const struct ktls_key *key)
 static int check(const struct tls_keys *keys, const struct ktls_support *support,
 		 struct err_text *err)
 {
-	const bool *ciphers = keys->version == VERSION_1_3 ? support->cipher13 : support->cipher12;
+	const bool *ciphers =
+		keys->version == TLS_VERSION_1_3 ? support->cipher13 : support->cipher12;
 
-	if (keys->version != VERSION_1_2 && keys->version != VERSION_1_3)
+	if (keys->version != TLS_VERSION_1_2 && keys->version != TLS_VERSION_1_3)
 		return err_set(err, KTLS_NOT_POSSIBLE, "unknown version 0x%04x", keys->version);
 	if (keys->cipher >= TLS_CIPHER_COUNT)
 		return err_set(err, KTLS_NOT_POSSIBLE, "unknown cipher %u", keys->cipher);
@@ -124,7 +121,7 @@ static int check(const struct tls_keys *keys, const struct ktls_support *support
 		return err_set(err, KTLS_NOT_POSSIBLE, "%s", support->why);
 	if (!ciphers[keys->cipher])
 		return err_set(err, KTLS_NOT_POSSIBLE, "this kernel has no %s for TLS 1.%d",
-			       tls_cipher_name(keys->cipher), keys->version - VERSION_1_3 + 3);
+			       tls_cipher_name(keys->cipher), keys->version - TLS_VERSION_1_3 + 3);
 	return KTLS_OK;
 }
 
@@ -147,15 +144,22 @@ static int attach(int fd, struct err_text *err)
 	}
 }
 
+/* All that comes before the first key. */
+static int prepare(int fd, const struct tls_keys *keys, const struct ktls_support *support,
+		   struct err_text *err)
+{
+	int r = check(keys, support, err);
+
+	return r ? r : attach(fd, err);
+}
+
 int ktls_install(int fd, const struct tls_keys *keys, const struct ktls_support *support,
 		 struct err_text *err)
 {
 	struct ktls_key rx = { keys->version, keys->cipher, &keys->rx, keys->rx_sequence };
 	struct ktls_key tx = { keys->version, keys->cipher, &keys->tx, keys->tx_sequence };
-	int r = check(keys, support, err);
+	int r = prepare(fd, keys, support, err);
 
-	if (!r)
-		r = attach(fd, err);
 	if (r)
 		return r;
 	r = ktls_set_key(fd, false, &rx);
@@ -171,10 +175,8 @@ int ktls_install_sending(int fd, const struct tls_keys *keys, const struct ktls_
 			 struct err_text *err)
 {
 	struct ktls_key tx = { keys->version, keys->cipher, &keys->tx, keys->tx_sequence };
-	int r = check(keys, support, err);
+	int r = prepare(fd, keys, support, err);
 
-	if (!r)
-		r = attach(fd, err);
 	if (r)
 		return r;
 	r = ktls_set_key(fd, true, &tx);

@@ -15,8 +15,7 @@
 #include "base/util.h"
 #include "tls/ktls_lane.h"
 
-#define VERSION_1_2 0x0303
-#define LANES_MAX   (KTLS_DIRECTION_COUNT * KTLS_WAY_COUNT)
+#define LANES_MAX (KTLS_DIRECTION_COUNT * KTLS_WAY_COUNT)
 
 /* Side by side, of one suite. */
 struct lanes {
@@ -122,18 +121,17 @@ void ktls_calibrate(struct ktls_calibration *calibration, const struct ktls_supp
 	struct ktls_bench *bench = NULL;
 
 	for (unsigned int i = 0; i < KTLS_VERSION_COUNT * TLS_CIPHER_COUNT; i++) {
-		unsigned int version = KTLS_VERSION_COUNT - 1 - i / TLS_CIPHER_COUNT,
-			     cipher = i % TLS_CIPHER_COUNT;
-		struct ktls_costs *costs = &calibration->costs[version][cipher];
+		uint16_t version = (uint16_t)(TLS_VERSION_1_3 - i / TLS_CIPHER_COUNT);
+		unsigned int index = ktls_version_index(version), cipher = i % TLS_CIPHER_COUNT;
+		struct ktls_costs *costs = &calibration->costs[index][cipher];
 
-		if (!(wanted->of[version] & 1U << cipher) || !is_due(costs) ||
-		    !(version ? support->cipher13 : support->cipher12)[cipher])
+		if (!(wanted->of[index] & 1U << cipher) || !is_due(costs) ||
+		    !ktls_has_suites(support, version, 1U << cipher))
 			continue;
 		if (!bench && ktls_bench_new(&bench) < 0)
 			err_set(&costs->why, 0, "%s", strerror(ENOMEM));
 		else
-			measure(bench, support, (uint16_t)(VERSION_1_2 + version), cipher, until_ns,
-				costs);
+			measure(bench, support, version, cipher, until_ns, costs);
 	}
 	if (!bench)
 		return;

@@ -25,7 +25,7 @@ struct ktls_calibration {
 
 static inline unsigned int ktls_version_index(uint16_t version)
 {
-	return version == 0x0304;
+	return version == TLS_VERSION_1_3;
 }
 
 /* Measures the suites that are wanted, that this kernel has, and that have not been tried before,

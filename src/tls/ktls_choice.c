@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION_1_3 0x0304
 /* Of a difference that counts, in thousandths of what our own record layer costs. */
 #define CLEAR_PERMILLE 50
 #define AGREEING_MIN   (KTLS_ROUNDS - 1)
@@ -25,7 +24,7 @@ struct difference {
 
 bool ktls_has_suites(const struct ktls_support *support, uint16_t version, unsigned int suites)
 {
-	const bool *ciphers = version == VERSION_1_3 ? support->cipher13 : support->cipher12;
+	const bool *ciphers = version == TLS_VERSION_1_3 ? support->cipher13 : support->cipher12;
 	bool all = support->ulp;
 
 	for (unsigned int i = 0; i < TLS_CIPHER_COUNT; i++)
@@ -42,7 +41,7 @@ bool ktls_is_fit(const struct ktls_support *support, uint16_t version, unsigned 
 		err_set(ret_why, 0, "the kernel has no TLS (%s)", support->why);
 	else if (!all)
 		err_set(ret_why, 0, "the kernel's TLS lacks a cipher (%s)", support->why);
-	else if (version != VERSION_1_3)
+	else if (version != TLS_VERSION_1_3)
 		err_set(ret_why, 0, "the kernel has TLS and every cipher");
 	else if (!support->rekey)
 		err_set(ret_why, 0,
@@ -50,7 +49,7 @@ bool ktls_is_fit(const struct ktls_support *support, uint16_t version, unsigned 
 			"KeyUpdate would end its connection");
 	else
 		err_set(ret_why, 0, "the kernel has TLS, every cipher, and can change keys");
-	return all && (version != VERSION_1_3 || support->rekey);
+	return all && (version != TLS_VERSION_1_3 || support->rekey);
 }
 
 static int compare_longs(const void *a, const void *b)

@@ -45,6 +45,8 @@ struct ktls_costs {
 struct ktls_ways {
 	enum ktls_way sending, receiving;
 };
+/* Those of a listener that has said nothing about them (dataplane/relay.c: wants_splice()). */
+#define KTLS_WAYS_USUAL { KTLS_WAY_SPLICE, KTLS_WAY_COPY }
 
 /* Whether the kernel has every suite of `suites` (bits, 1 << enum tls_cipher) in this version. */
 bool ktls_has_suites(const struct ktls_support *support, uint16_t version, unsigned int suites);

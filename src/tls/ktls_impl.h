@@ -10,6 +10,9 @@
 
 #include "tls/traffic_keys.h"
 
+/* Of the kernel's iv for GCM; the rest of it is, in TLS 1.2, the explicit nonce. */
+#define GCM_SALT_BYTES 4
+
 struct ktls_key {
 	uint16_t version;
 	uint8_t cipher; /* enum tls_cipher */

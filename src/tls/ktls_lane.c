@@ -17,17 +17,15 @@
 #include <sys/uio.h>
 
 #include "base/clock.h"
+#include "base/pipe.h"
 #include "base/util.h"
 #include "limits/limits.h"
 #include "tls/record.h"
 
-#define VERSION_1_3	0x0304
 #define LARGE_RECORDS	8  /* a turn, all at once */
 #define SMALL_RECORDS	16 /* a turn, one by one */
 #define PLAIN_BYTES_MAX (LARGE_RECORDS * KTLS_LARGE_BYTES)
 #define SOCKET_BYTES	(2 * PLAIN_BYTES_MAX)
-/* Of the kernel's nonce in TLS 1.2, which is a salt and the sequence. */
-#define GCM_SALT_BYTES 4
 
 struct ktls_bench {
 	struct aead_cache *cache;
@@ -92,15 +90,9 @@ static int open_sockets(struct ktls_lane *lane)
 
 static int open_pipe(struct ktls_lane *lane)
 {
-	if (pipe2(lane->pipe, O_CLOEXEC) < 0) {
-		lane->pipe[0] = lane->pipe[1] = -1;
-		return KTLS_LANE_NO_WAY;
-	}
-	/* As the relay does (dataplane/pipe_pool.c). */
-	for (int want = PIPE_BYTES; want > PIPE_BYTES_MIN; want /= 4)
-		if (fcntl(lane->pipe[1], F_SETPIPE_SZ, want) >= 0)
-			break;
-	return fcntl(lane->pipe[1], F_GETPIPE_SZ) < PIPE_BYTES_MIN ? KTLS_LANE_NO_WAY : 0;
+	int r = pipe_open(lane->pipe, O_CLOEXEC, PIPE_BYTES, PIPE_BYTES_MIN);
+
+	return r < 0 ? KTLS_LANE_NO_WAY : KTLS_LANE_OK;
 }
 
 static int random_keys(struct traffic_keys *t, bool has_explicit_nonce)
@@ -116,7 +108,7 @@ static int random_keys(struct traffic_keys *t, bool has_explicit_nonce)
 static int make_keys(struct ktls_lane *lane, uint16_t version, enum tls_cipher cipher)
 {
 	bool has_explicit_nonce =
-		version != VERSION_1_3 && cipher != TLS_CIPHER_CHACHA20_POLY1305_SHA256;
+		version != TLS_VERSION_1_3 && cipher != TLS_CIPHER_CHACHA20_POLY1305_SHA256;
 	struct tls_keys *ours = tls_keys_new(), *peers = tls_keys_new();
 	int r;
 
@@ -161,7 +153,7 @@ int ktls_lane_init(struct ktls_lane *lane, const struct ktls_support *support, u
 				    .out = KTLS_PAIR_NONE,
 				    .pipe = { -1, -1 } };
 	/* Padding is of TLS 1.3, and of what comes. */
-	if (way == KTLS_WAY_UNPADDED && (version != VERSION_1_3 || direction == KTLS_SENDING))
+	if (way == KTLS_WAY_UNPADDED && (version != TLS_VERSION_1_3 || direction == KTLS_SENDING))
 		return KTLS_LANE_NO_WAY;
 	r = open_sockets(lane);
 	if (!r)

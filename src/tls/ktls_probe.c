@@ -13,8 +13,6 @@
 #include "tls/ktls.h"
 #include "tls/ktls_impl.h"
 
-#define VERSION_1_2	  0x0303
-#define VERSION_1_3	  0x0304
 #define INTERRUPTIONS_MAX 100
 
 /* Four bytes there; what arrives must be what was sent. */
@@ -74,10 +72,10 @@ static int try_cipher_once(uint16_t version, enum tls_cipher cipher, struct extr
 	if (!r)
 		r = ktls_attach(p.b);
 	if (!r)
-		r = set_keys(&p, version, cipher, 1, version == VERSION_1_2);
+		r = set_keys(&p, version, cipher, 1, version == TLS_VERSION_1_2);
 	if (!r)
 		r = talk(&p);
-	if (r || version != VERSION_1_3)
+	if (r || version != TLS_VERSION_1_3)
 		return r;
 	ret->unpadded = ktls_expect_unpadded(p.b) == 0;
 	r = set_keys(&p, version, cipher, 3, 0);
@@ -161,12 +159,12 @@ void ktls_probe(struct ktls_support *ret)
 	for (int c = 0; s.ulp && c < TLS_CIPHER_COUNT; c++) {
 		struct extras extras = { 0 };
 
-		r = try_cipher(VERSION_1_3, c, &extras);
+		r = try_cipher(TLS_VERSION_1_3, c, &extras);
 		s.cipher13[c] = !r;
 		/* The two sizes of AES-GCM are one module. */
 		if (r && c != TLS_CIPHER_AES_256_GCM_SHA384)
 			explain_cipher(&s, c, r);
-		s.cipher12[c] = !try_cipher(VERSION_1_2, c, &extras);
+		s.cipher12[c] = !try_cipher(TLS_VERSION_1_2, c, &extras);
 		any = any || !r;
 		rekey = rekey && (r || extras.rekey);
 		unpadded = unpadded && (r || extras.unpadded);

@@ -19,18 +19,12 @@
 
 #define DATE_BYTES 32
 
-static void free_stack(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 static void free_key(EVP_PKEY **key)
 {
 	EVP_PKEY_free(*key);
 }
 
-#define cleanup_stack __attribute__((cleanup(free_stack)))
-#define cleanup_key   __attribute__((cleanup(free_key)))
+#define cleanup_key __attribute__((cleanup(free_key)))
 
 static int as_fault(int r, enum tls_context_fault fault)
 {
@@ -157,7 +151,7 @@ static int load_chain(const struct tls_context_params *params, STACK_OF(X509) * 
 
 int material_load_own(SSL_CTX *ctx, const struct tls_context_params *params, struct err_text *err)
 {
-	cleanup_stack STACK_OF(X509) *chain = NULL;
+	cleanup_certificates STACK_OF(X509) *chain = NULL;
 	int r;
 
 	if (!params->certificate_file)

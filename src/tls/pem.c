@@ -157,6 +157,11 @@ int pem_parse_certificates_by(const char *name, const char *pem, size_t bytes, s
 	return 0;
 }
 
+void pem_certificates_free(STACK_OF(X509) * *certificates)
+{
+	sk_X509_pop_free(*certificates, X509_free);
+}
+
 static X509 *parse(const uint8_t *der, long der_bytes, void *arg)
 {
 	return d2i_X509(NULL, &der, der_bytes);

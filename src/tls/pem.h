@@ -29,6 +29,9 @@ struct pem_file {
 int pem_read_file(const char *file, struct pem_file *ret, struct err_text *err);
 void pem_file_fini(struct pem_file *file); /* wipes the bytes */
 
+void pem_certificates_free(STACK_OF(X509) * *certificates);
+#define cleanup_certificates __attribute__((cleanup(pem_certificates_free)))
+
 /* All certificates of the file in its order, at least one and at most `max`. Owned by the caller.
  * 0, PEM_FAULT or -ENOMEM. */
 int pem_load_certificates(const char *file, size_t max, STACK_OF(X509) * *ret,

@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
-
-#define VERSION_1_3 0x0304
+#include "tls/traffic_keys.h"
 
 enum handshake_type { /* RFC 8446 4 */
 		      NEW_SESSION_TICKET = 4,
@@ -39,9 +38,9 @@ static enum post_handshake_event take_alert(uint16_t version, const uint8_t *dat
 		return POST_HANDSHAKE_CLOSE_NOTIFY;
 	if (data[1] == TLS_ALERT_USER_CANCELED)
 		return POST_HANDSHAKE_NOTHING; /* close_notify follows */
-	if (version != VERSION_1_3 && data[0] == TLS_ALERT_WARNING)
+	if (version != TLS_VERSION_1_3 && data[0] == TLS_ALERT_WARNING)
 		return POST_HANDSHAKE_NOTHING;
-	if (version != VERSION_1_3 && data[0] != TLS_ALERT_FATAL)
+	if (version != TLS_VERSION_1_3 && data[0] != TLS_ALERT_FATAL)
 		return refuse(TLS_ALERT_ILLEGAL_PARAMETER, ret_alert);
 	*ret_alert = data[1];
 	return POST_HANDSHAKE_PEER_ALERT;
@@ -140,7 +139,7 @@ enum post_handshake_event post_handshake_record(struct post_handshake *ph, uint1
 	case TLS_ALERT:
 		return take_alert(version, data, len, ret_alert);
 	case TLS_HANDSHAKE:
-		if (version != VERSION_1_3)
+		if (version != TLS_VERSION_1_3)
 			return refuse(TLS_ALERT_NO_RENEGOTIATION, ret_alert);
 		return take_handshake(ph, we_are_client, data, len, ret_alert);
 	case TLS_APPLICATION_DATA:

@@ -150,16 +150,11 @@ static X509 *make_certificate(const uint8_t *der, long der_bytes, void *arg)
 	return X509_up_ref(found->certificate) ? found->certificate : NULL;
 }
 
-static void free_stack(STACK_OF(X509) * *stack)
-{
-	sk_X509_pop_free(*stack, X509_free);
-}
-
 /* Adds one piece's certificates; *roots counts those that can end a chain. */
 static int add_piece(X509_STORE *store, const struct piece *piece, struct recent *recent,
 		     size_t *total, size_t *roots, struct err_text *err)
 {
-	__attribute__((cleanup(free_stack))) STACK_OF(X509) *certificates = NULL;
+	cleanup_certificates STACK_OF(X509) *certificates = NULL;
 	size_t len;
 	const char *bytes = bytes_of(piece, &len);
 	int r = pem_parse_certificates_by(piece->name, bytes, len, ROOTS_MAX - *total,
@@ -198,8 +193,7 @@ static int fill(X509_STORE *store, const struct pieces *pieces, struct recent *r
 /* For those that come later. */
 static int note_members(struct roots *roots)
 {
-	__attribute__((cleanup(free_stack))) STACK_OF(X509) *all =
-		X509_STORE_get1_all_certs(roots -> store);
+	cleanup_certificates STACK_OF(X509) *all = X509_STORE_get1_all_certs(roots -> store);
 	size_t count = all ? (size_t)sk_X509_num(all) : 0;
 
 	roots->members = all ? calloc(count, sizeof(*roots->members)) : NULL;

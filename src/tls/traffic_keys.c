@@ -247,7 +247,7 @@ int tls12_derive_keys(struct tls_keys *keys, enum tls_cipher cipher, const uint8
 		      ivs + row->tls12_iv_bytes);
 	secret_wipe(block, sizeof(block));
 	keys->rx_sequence = keys->tx_sequence = 1;
-	keys->version = 0x0303;
+	keys->version = TLS_VERSION_1_2;
 	keys->cipher = (uint8_t)cipher;
 	return 0;
 }

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* As on the wire (RFC 8446 4.2.1). */
+#define TLS_VERSION_1_2 0x0303
+#define TLS_VERSION_1_3 0x0304
+
 #define TRAFFIC_SECRET_BYTES_MAX 48 /* SHA-384 */
 #define TRAFFIC_KEY_BYTES_MAX	 32
 #define TRAFFIC_IV_BYTES	 12
@@ -36,7 +40,7 @@ struct tls_keys {
 	struct traffic_keys rx, tx;
 	uint64_t rx_sequence,
 		tx_sequence; /* of the next record: 0 at hand-off for 1.3, 1 for 1.2 */
-	uint16_t version;    /* 0x0303, 0x0304 */
+	uint16_t version;    /* TLS_VERSION_… */
 	uint8_t cipher;	     /* enum tls_cipher */
 };
 
